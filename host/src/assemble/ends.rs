@@ -1,0 +1,75 @@
+//! Connects the two ends that a configuration names.
+
+use reconverge_streams::{
+    jetstream::{ConnectOptions, FilterPattern, JetStreamSource, StreamDefinition},
+    sink::{Sink, TableName},
+    table::TableShape,
+};
+
+use crate::config::{Pipeline, Problem, Source, nats::NatsOptions};
+
+use super::RunError;
+
+pub(super) fn nats(options: &NatsOptions, pipeline: &str) -> ConnectOptions {
+    ConnectOptions {
+        url: options.url.expose().to_owned(),
+        name: Some(format!("reconverge {pipeline}")),
+        creds: options.creds.clone(),
+        user: options.user.clone(),
+        password: options.password.clone(),
+        token: options.token.clone(),
+        nkey: options.nkey.clone(),
+        cert: options.cert.clone(),
+        key: options.key.clone(),
+        ca: options.ca.clone(),
+        tls_first: options.tls_first,
+        inbox_prefix: options.inbox_prefix.clone(),
+        jetstream_domain: options.jetstream_domain.clone(),
+        jetstream_api_prefix: options.jetstream_api_prefix.clone(),
+    }
+}
+
+/// Binds to the source's stream; with `ensure` creates it first where it is missing.
+pub(super) async fn source(
+    pipeline: &Pipeline,
+    source: &Source,
+    ensure: bool,
+) -> Result<JetStreamSource, RunError> {
+    let options = nats(&source.nats, &pipeline.name);
+    let filters = FilterPattern::parse(&source.subjects.to_string())?;
+    if ensure {
+        StreamDefinition::new(&source.stream, filters.subjects()).ensure(&options).await?;
+    }
+    let bound = JetStreamSource::connect(&options, &source.stream, filters).await?;
+    Ok(bound.named(&format!("{}-{}", pipeline.name, source.name)))
+}
+
+/// The shapes of all tables, in the plan's order, or everything that is wrong with them, each at its place.
+pub(super) async fn shapes<K: Sink>(pipeline: &Pipeline, sink: &K) -> Result<Vec<TableShape>, RunError> {
+    let names: Vec<TableName> =
+        pipeline.tables.iter().map(|t| TableName { name: t.target.clone(), key: t.key.clone() }).collect();
+    let mut shapes = Vec::new();
+    let mut problems = Vec::new();
+    for (table, found) in pipeline.tables.iter().zip(sink.shapes(&names).await?) {
+        match found {
+            Ok(shape) => {
+                let columns: Vec<&str> = shape.columns.iter().map(|c| c.name.as_str()).collect();
+                problems.extend(pipeline.column_problems(table, &columns));
+                shapes.push(shape);
+            }
+            Err(wrong) => problems.extend(wrong.into_iter().map(|p| at(pipeline, table.span.clone(), p))),
+        }
+    }
+    if problems.is_empty() { Ok(shapes) } else { Err(RunError::Configuration(problems)) }
+}
+
+/// A sink's problem at a place of the file.
+pub(super) fn at(
+    pipeline: &Pipeline,
+    span: std::ops::Range<usize>,
+    problem: reconverge_streams::sink::Problem,
+) -> Problem {
+    let mut placed = pipeline.problem(span, problem.what);
+    placed.help(problem.hint);
+    placed
+}

@@ -1,0 +1,25 @@
+//! From a checked configuration to ends, plugins and lanes that run: the only place where all parts meet.
+//!
+//! Nothing is decided here. [`run`] is a pipeline's life; [`check`] finds all that would keep it from living;
+//! [`sidecar`], [`audit`] and [`redrive`] are the operator's.
+
+mod audit;
+mod check;
+mod ends;
+mod error;
+mod key;
+mod plan;
+mod plugins;
+mod redrive;
+mod run;
+mod sidecar;
+
+pub use self::{
+    audit::{AuditReport, LaneAudit, Recount, audit},
+    check::check,
+    error::RunError,
+    key::key,
+    redrive::redrive,
+    run::{Options, RunUntil, run},
+    sidecar::{Sidecar, sidecar},
+};

@@ -1,0 +1,158 @@
+//! The plan of the pure core: configuration, shapes and contracts by index.
+
+use std::{collections::HashMap, path::Path, sync::Arc};
+
+use reconverge_streams::{
+    logical::Logical,
+    names::Names,
+    table::{ColumnShape, TableId, TableShape},
+};
+
+use crate::{
+    config::{Archive, BeforeImages, Deletes, Leaves, Pipeline, Policy, Problem, Stage, Table},
+    plan::{self, Plan, Rule, TablePlan},
+};
+
+use super::RunError;
+
+/// What the plugins of a table ask for, by name.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Asked {
+    /// Columns that only the source has.
+    pub(super) source_columns: Vec<(String, Logical)>,
+    /// Order columns of the merge plugin's contract.
+    pub(super) order_columns: Vec<String>,
+}
+
+/// Makes the plan. `asked` has one entry per table, in the order of `pipeline.tables` and `shapes`.
+///
+/// # Errors
+/// [`RunError::Configuration`] for a payload schema that is none.
+pub(super) fn plan(
+    pipeline: &Pipeline,
+    shapes: &[Arc<TableShape>],
+    asked: &[Asked],
+) -> Result<Plan, RunError> {
+    let names = Arc::new(Names::default());
+    let intern = |name: &str| names.intern(name).expect("a configuration has fewer than 65,535 names");
+    let region = intern(&pipeline.region);
+    let mut problems = Vec::new();
+    let mut tables = Vec::new();
+    for (i, ((table, shape), asked)) in pipeline.tables.iter().zip(shapes).zip(asked).enumerate() {
+        let id = TableId(u16::try_from(i).expect("a configuration has fewer than 65,535 tables"));
+        let mut planned = table_plan(pipeline, i, id, table, shape, asked, &names);
+        match payload_schema(pipeline, table) {
+            Ok(schema) => planned.payload_schema = schema,
+            Err(problem) => problems.push(problem),
+        }
+        tables.push(planned);
+    }
+    if !problems.is_empty() {
+        return Err(RunError::Configuration(problems));
+    }
+    let by_source_name = pipeline.tables.iter().zip(&tables).map(|(t, p)| (t.name.clone(), p.id)).collect();
+    Ok(Plan {
+        tables,
+        by_source_name,
+        region,
+        names,
+        clock_skew_us: i64::try_from(pipeline.limits.clock_skew.as_micros()).unwrap_or(i64::MAX),
+        value_bytes: usize::try_from(pipeline.limits.value_bytes).unwrap_or(usize::MAX),
+    })
+}
+
+fn table_plan(
+    pipeline: &Pipeline,
+    place: usize,
+    id: TableId,
+    table: &Table,
+    shape: &Arc<TableShape>,
+    asked: &Asked,
+    names: &Names,
+) -> TablePlan {
+    let mut columns = shape.columns.clone();
+    for (name, logical) in &asked.source_columns {
+        if !columns.iter().any(|c| c.name == *name) {
+            columns.push(ColumnShape::new(name.clone(), *logical));
+        }
+    }
+    let index = |name: &String| columns.iter().position(|c| c.name == *name);
+    let key_from = table.key_from.iter().zip(&table.key).filter(|(from, to)| from != to);
+    let key_from = key_from.filter_map(|(from, to)| Some((from.clone(), index(to)?))).collect();
+    let column_tags: HashMap<usize, Vec<String>> =
+        table.column_tags.iter().filter_map(|(name, tags)| Some((index(name)?, tags.clone()))).collect();
+    TablePlan {
+        id,
+        source_name: table.name.rsplit('.').next().unwrap_or(&table.name).to_owned(),
+        key_from,
+        priority: i32::try_from(table.priority).unwrap_or(i32::MAX),
+        rule: rule(&table.policy, asked, &index, names),
+        rule_name: rule_name(&table.policy).into(),
+        deletes: match table.deletes {
+            Deletes::Ordered => plan::Deletes::Ordered,
+            Deletes::Win => plan::Deletes::Win,
+        },
+        full_before_images: table.before_images == BeforeImages::Full,
+        archive_losers: table.archive == Archive::Loser,
+        leaves_delete: table.leaves == Leaves::Delete,
+        origin_column: table.origin_column.as_ref().and_then(index),
+        accept: table.schema.accept.iter().map(|v| v.get()).collect(),
+        tags: table.tags.clone(),
+        column_tags,
+        residency: pipeline.plugins.iter().any(|p| p.stage == Stage::Residency && p.tables.contains(&place)),
+        payload_schema: None,
+        shape: Arc::clone(shape),
+        columns,
+    }
+}
+
+fn rule(policy: &Policy, asked: &Asked, index: &impl Fn(&String) -> Option<usize>, names: &Names) -> Rule {
+    match policy {
+        Policy::None => Rule::None,
+        Policy::KeepCurrent => Rule::KeepCurrent,
+        Policy::TakeIncoming => Rule::TakeIncoming,
+        Policy::LwwCommitTime => Rule::CommitTime,
+        Policy::Lww(_) | Policy::Max(_) | Policy::Columns(_) => {
+            Rule::Greatest(policy.order_columns().iter().filter_map(index).collect())
+        }
+        Policy::OriginPriority(origins) => {
+            let id = |name: &String| names.intern(name).expect("a configuration has fewer than 65,535 names");
+            Rule::OriginPriority(origins.iter().map(id).collect())
+        }
+        Policy::Plugin(_) => Rule::Plugin(asked.order_columns.iter().filter_map(index).collect()),
+    }
+}
+
+/// The rule in the words of the configuration, for the history.
+fn rule_name(policy: &Policy) -> String {
+    match policy {
+        Policy::None => "none".to_owned(),
+        Policy::KeepCurrent => "keep-current".to_owned(),
+        Policy::TakeIncoming => "take-incoming".to_owned(),
+        Policy::LwwCommitTime => "lww:commit-time".to_owned(),
+        Policy::Lww(column) => format!("lww:{column}"),
+        Policy::Max(column) => format!("max:{column}"),
+        Policy::Columns(columns) => format!("max:{}", columns.join(",")),
+        Policy::OriginPriority(origins) => format!("origin-priority:{}", origins.join(",")),
+        Policy::Plugin(name) => format!("plugin:{name}"),
+    }
+}
+
+fn payload_schema(
+    pipeline: &Pipeline,
+    table: &Table,
+) -> Result<Option<Arc<jsonschema::Validator>>, Problem> {
+    let Some(path) = &table.schema.json_schema else { return Ok(None) };
+    read_schema(path).map(|schema| Some(Arc::new(schema))).map_err(|why| {
+        let mut problem =
+            pipeline.problem(table.schema.span.clone(), format!("{} is no JSON Schema: {why}", path.display()));
+        problem.help("write a schema of the row (`after`), draft 2020-12");
+        problem
+    })
+}
+
+fn read_schema(path: &Path) -> Result<jsonschema::Validator, String> {
+    let text = std::fs::read_to_string(path).map_err(|e| e.to_string())?;
+    let schema: serde_json::Value = serde_json::from_str(&text).map_err(|e| e.to_string())?;
+    jsonschema::validator_for(&schema).map_err(|e| e.to_string())
+}

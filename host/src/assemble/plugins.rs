@@ -1,0 +1,109 @@
+//! The plugins of a pipeline: opened against the sink's tables, then one chain per lane.
+
+use std::sync::Arc;
+
+use reconverge_streams::table::{TableId, TableShape};
+
+use crate::{
+    config::{Artifact, Pipeline, Problem},
+    plan::Plan,
+    plugin::{BoundTable, CompileCache, Limits, PluginEngine, PluginError, PluginSet, PluginSpec, Unfit},
+    stages::Stages,
+};
+
+use super::{RunError, plan::Asked};
+
+/// Plugins that are fit to run, and what they ask of the plan.
+pub(super) struct Opened {
+    set: PluginSet,
+    /// One entry per table of the pipeline.
+    pub(super) asked: Vec<Asked>,
+}
+
+impl Opened {
+    /// The generation's record.
+    pub(super) fn generation_description(&self) -> String {
+        self.set.generation_description()
+    }
+}
+
+/// Compiles and opens all plugins.
+///
+/// # Errors
+/// [`RunError::Configuration`] with everything that is wrong with them, each at its place in the file.
+pub(super) fn open(pipeline: &Pipeline, shapes: &[Arc<TableShape>]) -> Result<Opened, RunError> {
+    let engine = PluginEngine::start(limits(pipeline), CompileCache::of_user()).map_err(|error| {
+        RunError::Environment { what: error.to_string(), hint: error.hint().to_owned() }
+    })?;
+    let set = PluginSet::open(&engine, &specs(pipeline), &tables(pipeline, shapes)).map_err(|errors| {
+        RunError::Configuration(errors.iter().map(|error| problem(pipeline, error)).collect())
+    })?;
+    let mut asked = vec![Asked::default(); shapes.len()];
+    for (table, name, logical) in set.source_columns() {
+        asked[table.index()].source_columns.push((name, logical));
+    }
+    for (table, asked) in (0..).map(TableId).zip(&mut asked) {
+        if let Some((_, columns)) = set.merge_of(table) {
+            asked.order_columns = columns.into_iter().map(str::to_owned).collect();
+        }
+    }
+    Ok(Opened { set, asked })
+}
+
+/// A chain with instances of its own.
+pub(super) fn chain(opened: &Opened, plan: &Plan) -> Result<Box<dyn Stages>, RunError> {
+    let chain = opened.set.chain(plan).map_err(|error| RunError::Environment {
+        what: error.to_string(),
+        hint: error.hint(),
+    })?;
+    Ok(Box::new(chain))
+}
+
+fn specs(pipeline: &Pipeline) -> Vec<PluginSpec> {
+    let id = |&table: &usize| TableId(u16::try_from(table).unwrap_or(u16::MAX));
+    let spec = |plugin: &crate::config::Plugin| match &plugin.artifact {
+        Artifact::File(path) => Some(PluginSpec {
+            name: plugin.name.clone(),
+            path: path.clone(),
+            stage: plugin.stage,
+            tables: plugin.tables.iter().map(id).collect(),
+            config: plugin.config.clone(),
+        }),
+        Artifact::Digest { .. } => None,
+    };
+    pipeline.plugins.iter().filter_map(spec).collect()
+}
+
+fn tables(pipeline: &Pipeline, shapes: &[Arc<TableShape>]) -> Vec<BoundTable> {
+    let bound = |(id, (table, shape)): (u16, (&crate::config::Table, &Arc<TableShape>))| BoundTable {
+        id: TableId(id),
+        name: table.name.clone(),
+        shape: Arc::clone(shape),
+        tags: table.tags.clone(),
+        column_tags: table.column_tags.iter().map(|(c, tags)| (c.clone(), tags.clone())).collect(),
+    };
+    (0..).zip(pipeline.tables.iter().zip(shapes)).map(bound).collect()
+}
+
+fn limits(pipeline: &Pipeline) -> Limits {
+    let configured = &pipeline.limits.plugin;
+    Limits {
+        memory_bytes: usize::try_from(configured.memory_bytes).unwrap_or(usize::MAX),
+        fuel_base: configured.fuel_base,
+        fuel_per_row: configured.fuel_per_row,
+        answer_bytes: usize::try_from(configured.output_bytes).unwrap_or(usize::MAX),
+        deadline: configured.deadline,
+        ..Limits::default()
+    }
+}
+
+/// A plugin's error at its place in the file.
+fn problem(pipeline: &Pipeline, error: &PluginError) -> Problem {
+    let span = pipeline.plugin(&error.plugin).map_or(0..0, |plugin| match error.why {
+        Unfit::Config(_) | Unfit::TakesNoConfig => plugin.config_span.clone(),
+        _ => plugin.path_span.clone(),
+    });
+    let mut problem = pipeline.problem(span, error.to_string());
+    problem.help(error.hint());
+    problem
+}

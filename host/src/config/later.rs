@@ -1,0 +1,71 @@
+//! What the file may say already and the engine does not do yet.
+//!
+//! Such a file parses and is checked; `run` refuses it with these problems rather than do half of it. A
+//! line goes out of the list when the engine has learned what it names, and nothing else changes.
+
+use std::ops::Range;
+
+use super::checked::{Artifact, Pipeline, SinkTarget};
+use super::choices::Laws;
+use super::problem::Problem;
+
+/// Where a plan asks for something.
+type Places = fn(&Pipeline) -> Vec<Range<usize>>;
+
+/// What is not done yet, and where a plan asks for it.
+const NOT_YET: &[(&str, Places)] = &[
+    ("several sources in one pipeline", |plan| {
+        plan.sources.iter().skip(1).map(|source| source.span.clone()).collect()
+    }),
+    ("more than one partition", |plan| {
+        plan.sources.iter().filter(|source| source.partitions > 1).map(|source| source.span.clone()).collect()
+    }),
+    ("reading from a mirror", |plan| {
+        plan.sources
+            .iter()
+            .filter(|source| !source.mirrors.is_empty())
+            .map(|source| source.span.clone())
+            .collect()
+    }),
+    ("lanes beside `main`", |plan| {
+        plan.lanes.iter().filter(|lane| lane.name != "main").map(|lane| lane.span.clone()).collect()
+    }),
+    ("`depends_on`", |plan| {
+        plan.tables.iter().flat_map(|table| &table.depends_on).map(|parent| parent.span.clone()).collect()
+    }),
+    ("a sink of kind `relay`", |plan| match plan.sink.target {
+        SinkTarget::Relay { .. } => vec![plan.sink.span.clone()],
+        SinkTarget::Postgres { .. } | SinkTarget::Sqlite { .. } => Vec::new(),
+    }),
+    ("a plugin by its digest", |plan| {
+        let by_digest = |artifact: &Artifact| matches!(artifact, Artifact::Digest { .. });
+        plan.plugins
+            .iter()
+            .filter(|plugin| by_digest(&plugin.artifact))
+            .map(|p| p.path_span.clone())
+            .collect()
+    }),
+    ("`laws = \"required\"`", |plan| {
+        plan.plugins
+            .iter()
+            .filter(|plugin| plugin.laws == Laws::Required)
+            .map(|p| p.path_span.clone())
+            .collect()
+    }),
+    ("`reload.watch`", |plan| if plan.reload.watch { vec![plan.reload.span.clone()] } else { Vec::new() }),
+];
+
+impl Pipeline {
+    /// What this version cannot run, each with its place. Empty: it runs all that the file asks for.
+    pub fn unsupported(&self) -> Vec<Problem> {
+        let asked =
+            NOT_YET.iter().flat_map(|(what, places)| places(self).into_iter().map(move |span| (what, span)));
+        asked
+            .map(|(what, span)| {
+                let mut problem = self.problem(span, format!("{what}: not supported by this version"));
+                problem.label("asked for here").help("leave it out, or use a version that supports it");
+                problem
+            })
+            .collect()
+    }
+}

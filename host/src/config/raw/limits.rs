@@ -1,0 +1,125 @@
+//! `[limits]` as it is written, with every default.
+
+use std::num::{NonZeroU32, NonZeroU64};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::config::located::At;
+use crate::config::quantity::{Period, Size};
+
+/// The limits; each has a default.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::config) struct Limits {
+    /// How much goes into one transaction.
+    pub batch: Batch,
+    /// How much may be kept beside. Over it the lane stops pulling, and alarms.
+    pub parked: Parked,
+    /// The longest payload that is decoded; a longer one is dead-lettered.
+    pub value_bytes: At<Size>,
+    /// How far a commit time may be ahead of the stream's own time; a change that is further ahead waits.
+    pub clock_skew: Period,
+    /// How often a failed batch is tried again, and when.
+    pub retry: At<Retry>,
+    /// What a plugin may use.
+    pub plugin: Plugin,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            batch: Batch::default(),
+            parked: Parked::default(),
+            value_bytes: At::nowhere(Size::mib(16)),
+            clock_skew: Period::seconds(10),
+            retry: At::nowhere(Retry::default()),
+            plugin: Plugin::default(),
+        }
+    }
+}
+
+/// How much goes into one transaction.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::config) struct Batch {
+    /// Changes in a batch, at most. Only a source transaction that alone is larger exceeds it.
+    pub rows: NonZeroU32,
+    /// Payload bytes in a batch, at most.
+    pub bytes: At<Size>,
+    /// How long the first change of a batch waits for others, in milliseconds.
+    pub linger_ms: u32,
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        let rows = NonZeroU32::new(1000).expect("one thousand is not zero");
+        Self { rows, bytes: At::nowhere(Size::mib(8)), linger_ms: 5 }
+    }
+}
+
+/// How much may be kept beside.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::config) struct Parked {
+    /// Rows kept beside, at most.
+    pub rows: u64,
+    /// How long a row may be kept beside.
+    pub age: Period,
+}
+
+impl Default for Parked {
+    fn default() -> Self {
+        Self { rows: 100_000, age: Period::seconds(24 * 3600) }
+    }
+}
+
+/// How often a failed batch is tried again, and when.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::config) struct Retry {
+    /// Tries, the first included.
+    pub tries: NonZeroU32,
+    /// Pause before the second try, in milliseconds.
+    pub first_ms: u64,
+    /// The longest pause, in milliseconds.
+    pub max_ms: u64,
+    /// What each pause is longer by.
+    pub factor: f64,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        let tries = NonZeroU32::new(5).expect("five is not zero");
+        Self { tries, first_ms: 500, max_ms: 8000, factor: 2.0 }
+    }
+}
+
+/// What a plugin may use.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::config) struct Plugin {
+    /// Memory of one instance.
+    pub memory: At<Size>,
+    /// Instructions (fuel) of one call, whatever its rows. Must be equal in all regions: it decides which
+    /// rows are dead-lettered.
+    pub fuel_base: NonZeroU64,
+    /// Instructions (fuel) of one call, for each row. Must be equal in all regions.
+    pub fuel_per_row: u64,
+    /// Bytes that an answer may have beyond twice its input.
+    pub output: Size,
+    /// The last resort: seconds after which a call is stopped, whatever its fuel.
+    pub deadline_s: NonZeroU32,
+}
+
+impl Default for Plugin {
+    fn default() -> Self {
+        Self {
+            memory: At::nowhere(Size::mib(64)),
+            fuel_base: NonZeroU64::new(10_000_000).expect("ten million is not zero"),
+            fuel_per_row: 100_000,
+            output: Size::mib(1),
+            deadline_s: NonZeroU32::new(5).expect("five is not zero"),
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! One batch to its commit: stages, standing, resolve, write; again where the sink says so, and again without the
+//! changes that the sink cannot write.
+
+use std::{collections::HashMap, time::Duration};
+
+use reconverge_streams::{
+    checkpoint::Checkpoint,
+    sink::{Claim, CommitError, Sink, SinkError},
+    source::{Pulled, Source},
+    writes::ChangeIndex,
+};
+
+use crate::{
+    batch::{Batch, Refusal},
+    resolve::{self, Resolved, keys},
+    stages::Prepared,
+};
+
+use super::{Lane, LaneError, Until};
+
+/// How often and how long to try again what passes by itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Retry {
+    /// Tries before a job gives up; a pipeline that runs for ever goes on at the longest pause.
+    pub tries: u32,
+    /// The first pause.
+    pub first: Duration,
+    /// The longest pause.
+    pub max: Duration,
+    /// How much longer each pause is than the one before.
+    pub factor: f64,
+}
+
+impl Retry {
+    pub(super) fn goes_on(&self, failures: u32, until: Until) -> bool {
+        until == Until::Forever || failures + 1 < self.tries
+    }
+
+    pub(super) fn pause(&self, failures: u32) -> Duration {
+        let grown = self.factor.powi(i32::try_from(failures.min(64)).unwrap_or(64));
+        self.first.mul_f64(grown.min(1e6)).min(self.max)
+    }
+}
+
+pub(super) struct Committed {
+    pub(super) resolved: Resolved,
+    pub(super) checkpoint: Checkpoint,
+}
+
+impl<S: Source, K: Sink> Lane<'_, S, K> {
+    /// Decodes, decides and commits what was pulled.
+    pub(super) async fn commit(
+        &mut self,
+        pulled: Pulled,
+        claim: &mut K::Claim,
+        generation: i64,
+    ) -> Result<Committed, LaneError> {
+        let mut batch = self.decoder.decode(pulled);
+        let prepared = self.stages.prepare(&mut batch, &self.plan);
+        let mut refused = HashMap::new();
+        let mut failures = 0;
+        loop {
+            let (resolved, outcome) = self.attempt(&batch, &prepared, &refused, claim, generation).await?;
+            match outcome {
+                Ok(checkpoint) => return Ok(Committed { resolved, checkpoint }),
+                Err(CommitError::Guilty(changes, cause)) => {
+                    let known = refused.len();
+                    refused.extend(changes.into_iter().map(|change| (change, refusal(&batch, change, &cause))));
+                    if refused.len() == known {
+                        return Err(halted(format!("{cause}, for no change that could be left out")));
+                    }
+                }
+                Err(CommitError::Again(cause)) if self.settings.retry.goes_on(failures, Until::Forever) => {
+                    failures += 1;
+                    if failures >= self.settings.retry.tries {
+                        return Err(SinkError::Unreachable(cause.to_string()).into());
+                    }
+                    let pause = self.settings.retry.pause(failures - 1);
+                    tracing::warn!(lane = %self.settings.claim.lane, error = %cause, failures, "batch.again");
+                    tokio::time::sleep(pause).await;
+                }
+                Err(CommitError::Again(cause)) => return Err(SinkError::Unreachable(cause.to_string()).into()),
+                Err(CommitError::Fenced) => {
+                    return Err(SinkError::Fenced(self.settings.claim.lane.to_string()).into());
+                }
+                Err(CommitError::PauseTable(table, cause)) => {
+                    let table = &self.plan.table(table).shape.name;
+                    return Err(halted(format!("table `{table}` is not as planned: {cause}")));
+                }
+                Err(CommitError::Halt(cause)) => return Err(halted(cause.to_string())),
+            }
+        }
+    }
+
+    /// One transaction.
+    async fn attempt(
+        &mut self,
+        batch: &Batch,
+        prepared: &Prepared,
+        refused: &HashMap<ChangeIndex, Refusal>,
+        claim: &mut K::Claim,
+        generation: i64,
+    ) -> Result<(Resolved, Result<Checkpoint, CommitError>), LaneError> {
+        let from = claim.checkpoint().sequence;
+        let (keyed, wanted) = keys::keyed(batch, &self.plan, from);
+        let standing = claim.begin(wanted).await?;
+        let mut resolved = resolve::resolve(
+            batch,
+            prepared,
+            &keyed,
+            &standing,
+            refused,
+            self.stages.as_mut(),
+            &self.plan,
+            generation,
+        );
+        let outcome = claim.commit(std::mem::take(&mut resolved.writes)).await;
+        Ok((resolved, outcome))
+    }
+}
+
+fn halted(what: String) -> LaneError {
+    let hint = "nothing of the batch was written; mend the sink and start again: the lane goes on where it stopped";
+    LaneError::Halted { what, hint: hint.into() }
+}
+
+/// The dead letter's word for what a sink cannot write.
+fn refusal(batch: &Batch, change: ChangeIndex, cause: &reconverge_streams::sink::Cause) -> Refusal {
+    let mut refusal = Refusal {
+        stage: "write",
+        code: "cannot-be-written",
+        reason: format!("{}: {}", cause.code, cause.text),
+        table: None,
+        key: None,
+    };
+    if let Some(item) = batch.items.get(change as usize)
+        && let crate::batch::ItemKind::Change(table, row) = item.kind
+    {
+        let table = &batch.tables[table as usize];
+        refusal.table = Some(table.table);
+        refusal.key = Some(table.key(row as usize).to_vec());
+    }
+    refusal
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_the_longest() {
+        let retry = Retry { tries: 5, first: Duration::from_millis(500), max: Duration::from_secs(8), factor: 2.0 };
+        let pauses: Vec<u128> = (0..7).map(|f| retry.pause(f).as_millis()).collect();
+        assert_eq!(pauses, [500, 1000, 2000, 4000, 8000, 8000, 8000]);
+        assert_eq!(retry.pause(u32::MAX).as_secs(), 8);
+    }
+}

@@ -1,0 +1,96 @@
+//! How each lane is: for `/ready`, metrics and the progress of a run. Told by the lane, read by anyone; nothing
+//! is decided by it.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicU64, Ordering},
+};
+
+use dashmap::DashMap;
+use reconverge_streams::{checkpoint::Checkpoint, source::StreamFacts};
+
+/// The registry of a process's lanes, by the lane's name.
+pub type Lanes = DashMap<String, Arc<Progress>>;
+
+/// What a lane is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LaneState {
+    /// Not yet claimed.
+    Starting,
+    /// Claimed and working.
+    Running,
+    /// Trying again after a pause; why.
+    Waiting(String),
+    /// Ended as it was told.
+    Stopped,
+    /// Ended by an error.
+    Failed(String),
+}
+
+/// One lane.
+#[derive(Debug)]
+pub struct Progress {
+    lane: String,
+    state: Mutex<LaneState>,
+    sequence: AtomicU64,
+    stream_last: AtomicU64,
+    delivered: AtomicU64,
+}
+
+impl Progress {
+    /// A lane that has not begun.
+    #[must_use]
+    pub fn new(lane: String) -> Self {
+        Progress {
+            lane,
+            state: Mutex::new(LaneState::Starting),
+            sequence: AtomicU64::new(0),
+            stream_last: AtomicU64::new(0),
+            delivered: AtomicU64::new(0),
+        }
+    }
+
+    /// What it is doing.
+    #[must_use]
+    pub fn state(&self) -> LaneState {
+        self.state.lock().expect("no holder panics").clone()
+    }
+
+    /// Everything up to here has a disposition.
+    #[must_use]
+    pub fn sequence(&self) -> u64 {
+        self.sequence.load(Ordering::Relaxed)
+    }
+
+    /// The stream's last sequence when the lane was claimed.
+    #[must_use]
+    pub fn stream_last(&self) -> u64 {
+        self.stream_last.load(Ordering::Relaxed)
+    }
+
+    /// Changes delivered, all runs together.
+    #[must_use]
+    pub fn delivered(&self) -> u64 {
+        self.delivered.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set(&self, state: LaneState) {
+        let running = f64::from(u8::from(state == LaneState::Running));
+        *self.state.lock().expect("no holder panics") = state;
+        metrics::gauge!("reconverge_lane_running", "lane" => self.lane.clone()).set(running);
+    }
+
+    pub(super) fn claimed(&self, checkpoint: &Checkpoint, facts: &StreamFacts) {
+        self.stream_last.store(facts.last, Ordering::Relaxed);
+        self.committed(checkpoint);
+        self.set(LaneState::Running);
+    }
+
+    pub(super) fn committed(&self, checkpoint: &Checkpoint) {
+        self.sequence.store(checkpoint.sequence, Ordering::Relaxed);
+        self.delivered.store(checkpoint.delivered, Ordering::Relaxed);
+        #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; sequences stay below 2^53")]
+        let sequence = checkpoint.sequence as f64;
+        metrics::gauge!("reconverge_lane_sequence", "lane" => self.lane.clone()).set(sequence);
+    }
+}

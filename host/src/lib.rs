@@ -1,0 +1,17 @@
+//! Reconverge: your merge rule as a WASM plugin, in the very transaction that writes the row.
+//!
+//! The life of an event, which is also the order of the modules:
+//!
+//! pull -> [`decode`] -> residency, filter, mapping ([`plugin`], behind [`stages`])
+//! -> [ claim -> standing -> gate -> [`resolve`] -> write -> commit ] -> release ([`lane`])
+
+pub mod config;
+pub mod plan;
+pub mod batch;
+pub mod decode;
+pub mod stages;
+pub mod plugin;
+pub mod resolve;
+pub mod lane;
+pub mod assemble;
+pub mod cli;

@@ -1,0 +1,130 @@
+//! The plan that the pure core works by: tables, their columns and their rules, resolved to indexes. Made once
+//! from the checked configuration and the sink's shapes; immutable while a lane runs.
+
+use std::{collections::HashMap, sync::Arc};
+
+use reconverge_streams::{
+    names::{NameId, Names},
+    position::Micros,
+    table::{ColumnShape, TableId, TableShape},
+};
+
+/// Everything that deciding needs to know besides the events.
+#[derive(Debug)]
+pub struct Plan {
+    /// By [`TableId`].
+    pub tables: Vec<TablePlan>,
+    /// From `schema.table` or `table` as the source names it.
+    pub by_source_name: HashMap<String, TableId>,
+    /// The region of this process and its sink: origin of local writes.
+    pub region: NameId,
+    /// Sources and origins by name.
+    pub names: Arc<Names>,
+    /// How far a commit time may lie before the stream's own time for the message.
+    pub clock_skew_us: Micros,
+    /// Greatest size of one value in bytes.
+    pub value_bytes: usize,
+}
+
+impl Plan {
+    /// The table's plan.
+    #[must_use]
+    pub fn table(&self, id: TableId) -> &TablePlan {
+        &self.tables[id.index()]
+    }
+}
+
+/// One table of the plan.
+#[derive(Debug)]
+pub struct TablePlan {
+    /// Its number.
+    pub id: TableId,
+    /// Its name at the source, without schema.
+    pub source_name: String,
+    /// Its shape in the sink.
+    pub shape: Arc<TableShape>,
+    /// The shape's columns, then columns that only the source has and a contract names. The order of the columns
+    /// of a batch.
+    pub columns: Vec<ColumnShape>,
+    /// Names that key columns have at the source, where they differ: (source name, table column index).
+    pub key_from: Vec<(String, usize)>,
+    /// Order inside a batch's transaction, 0 first.
+    pub priority: i32,
+    /// Who stands.
+    pub rule: Rule,
+    /// Name of the rule, for decisions: `lww:updated_at`, `plugin:wfm-schedules`.
+    pub rule_name: Arc<str>,
+    /// What a delete does.
+    pub deletes: Deletes,
+    /// Whether before images are whole rows. Otherwise only their key is believed.
+    pub full_before_images: bool,
+    /// Whether losers are kept in the history.
+    pub archive_losers: bool,
+    /// Whether a row that filter or residency lets go leaves the sink (`delete`) or is just dropped (`keep`).
+    pub leaves_delete: bool,
+    /// The column that tells our own writes, where the database cannot leave them out of its changes.
+    pub origin_column: Option<usize>,
+    /// Schema versions that are accepted; empty accepts all.
+    pub accept: Vec<u32>,
+    /// Tags of the table.
+    pub tags: Vec<String>,
+    /// Tags by column index.
+    pub column_tags: HashMap<usize, Vec<String>>,
+    /// Whether a residency plugin is bound to the table: bytes that it has not passed are kept nowhere.
+    pub residency: bool,
+    /// Checks `after` against the table's payload schema.
+    pub payload_schema: Option<Arc<jsonschema::Validator>>,
+}
+
+/// What a delete does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deletes {
+    /// It takes part in the table's order with the columns of its before image.
+    Ordered,
+    /// It beats everything of other sources.
+    Win,
+}
+
+/// How it is decided who stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// One writer: the newest change is written, no versions are kept.
+    None,
+    /// The first row of a key stays.
+    KeepCurrent,
+    /// The newest delivered change stands.
+    TakeIncoming,
+    /// The later commit time stands.
+    CommitTime,
+    /// The greater value of these columns stands, compared in this order.
+    Greatest(Vec<usize>),
+    /// The origin that is named earlier stands; one that is not named comes last.
+    OriginPriority(Vec<NameId>),
+    /// A merge plugin decides; the columns of its contract, `after` or `current`, are the order value.
+    Plugin(Vec<usize>),
+}
+
+impl Rule {
+    /// The columns of the order value; empty where it is no column.
+    #[must_use]
+    pub fn order_columns(&self) -> &[usize] {
+        match self {
+            Rule::Greatest(columns) | Rule::Plugin(columns) => columns,
+            _ => &[],
+        }
+    }
+
+    /// Whether the sink keeps a version row per key.
+    #[must_use]
+    pub fn keeps_versions(&self) -> bool {
+        *self != Rule::None
+    }
+}
+
+impl TablePlan {
+    /// The index of a column of [`Self::columns`] by its name in the sink.
+    #[must_use]
+    pub fn column(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|c| c.name == name)
+    }
+}

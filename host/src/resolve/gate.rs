@@ -1,0 +1,143 @@
+//! The gate, per key and source: what was seen before changes nothing.
+//!
+//! Positions of one source only; changes of different sources are contestants, not duplicates.
+
+use reconverge_streams::{
+    names::NameId,
+    position::{BEFORE_ALL, Micros, Position, Seen},
+};
+use smallvec::SmallVec;
+
+/// What the gate says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passage {
+    /// It goes on. `at` is its commit time: of a snapshot row that of the newest live change of its source.
+    Pass {
+        /// The commit time to decide by.
+        at: Micros,
+        /// Whether the source's newest change before this one was a delete.
+        came_back: bool,
+        /// Whether the source has changed the key before, so that this change is the later one.
+        later: bool,
+    },
+    /// Its position is the newest already seen.
+    Duplicate,
+    /// Its position is before the newest seen.
+    Regressed,
+}
+
+/// A change as the gate sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    /// Its source.
+    pub source: NameId,
+    /// Its position; `None` passes always (grades B and C).
+    pub position: Option<Position>,
+    /// Its commit time.
+    pub at: Micros,
+    /// Whether it is a snapshot row.
+    pub snapshot: bool,
+    /// Whether it deletes.
+    pub delete: bool,
+    /// Whether an operator sent it again: it passes, and lowers nothing.
+    pub redriven: bool,
+}
+
+/// Lets a change by and raises its source's position, whatever becomes of it afterwards.
+pub fn pass(seen: &mut SmallVec<[Seen; 2]>, arrival: Arrival) -> Passage {
+    let newest = seen.iter_mut().find(|s| s.source == arrival.source);
+    let Some(position) = arrival.position else {
+        return Passage::Pass { at: arrival.at, came_back: newest.is_some_and(|n| n.deleted), later: false };
+    };
+    let Some(newest) = newest else {
+        let at = if arrival.snapshot { BEFORE_ALL } else { arrival.at };
+        seen.push(Seen { source: arrival.source, position, deleted: arrival.delete, live_at: at });
+        return Passage::Pass { at, came_back: false, later: false };
+    };
+    if position <= newest.position && !arrival.redriven {
+        return if position == newest.position { Passage::Duplicate } else { Passage::Regressed };
+    }
+    let (came_back, later) = (newest.deleted, position > newest.position);
+    let at = if arrival.snapshot { newest.live_at } else { arrival.at };
+    if later {
+        *newest = Seen { source: arrival.source, position, deleted: arrival.delete, live_at: at };
+    }
+    Passage::Pass { at, came_back, later }
+}
+
+/// The gate of a table with one writer, per lane and source: equal positions pass (the rows of one COPY or
+/// snapshot share one; written again in order they change nothing).
+pub fn pass_single_writer(gate: &mut Vec<Seen>, arrival: Arrival) -> Passage {
+    let passed = Passage::Pass { at: arrival.at, came_back: false, later: true };
+    let Some(position) = arrival.position else { return passed };
+    match gate.iter_mut().find(|s| s.source == arrival.source) {
+        None => {
+            gate.push(Seen { source: arrival.source, position, deleted: false, live_at: arrival.at });
+            passed
+        }
+        Some(newest) if position < newest.position && !arrival.redriven => Passage::Regressed,
+        Some(newest) => {
+            newest.position = newest.position.max(position);
+            newest.live_at = newest.live_at.max(arrival.at);
+            passed
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use reconverge_streams::names::Names;
+
+    use super::*;
+
+    fn at(source: NameId, commit: u64, ordinal: u64) -> Arrival {
+        let position = Some(Position { epoch: 0, commit, ordinal });
+        Arrival { source, position, at: 100 + i64::try_from(commit).unwrap(), snapshot: false, delete: false, redriven: false }
+    }
+
+    fn at_of(passage: Passage) -> i64 {
+        if let Passage::Pass { at, .. } = passage { at } else { -1 }
+    }
+    #[test]
+    fn one_source_goes_only_forward_and_sources_do_not_mix() {
+        let names = Names::default();
+        let (east, west) = (names.intern("east").unwrap(), names.intern("west").unwrap());
+        let mut seen = SmallVec::new();
+        assert_eq!(at_of(pass(&mut seen, at(east, 5, 2))), 105);
+        assert_eq!(pass(&mut seen, at(east, 5, 2)), Passage::Duplicate);
+        assert_eq!(pass(&mut seen, at(east, 5, 1)), Passage::Regressed);
+        assert_eq!(at_of(pass(&mut seen, at(west, 1, 0))), 101);
+        assert_eq!(at_of(pass(&mut seen, at(east, 5, 3))), 105);
+    }
+
+    #[test]
+    fn a_snapshot_row_is_as_old_as_what_it_repeats() {
+        let names = Names::default();
+        let east = names.intern("east").unwrap();
+        let mut seen = SmallVec::new();
+        let snapshot = |commit| Arrival { snapshot: true, ..at(east, commit, 0) };
+        assert_eq!(at_of(pass(&mut seen, snapshot(1))), BEFORE_ALL);
+        assert_eq!(at_of(pass(&mut seen, at(east, 2, 0))), 102);
+        assert_eq!(at_of(pass(&mut seen, snapshot(3))), 102);
+    }
+
+    #[test]
+    fn a_redriven_change_passes_and_lowers_nothing() {
+        let names = Names::default();
+        let east = names.intern("east").unwrap();
+        let mut seen = SmallVec::new();
+        pass(&mut seen, at(east, 9, 0));
+        assert!(matches!(pass(&mut seen, Arrival { redriven: true, ..at(east, 4, 0) }), Passage::Pass { .. }));
+        assert_eq!(pass(&mut seen, at(east, 8, 0)), Passage::Regressed);
+    }
+
+    #[test]
+    fn a_single_writer_lets_equal_positions_by() {
+        let names = Names::default();
+        let east = names.intern("east").unwrap();
+        let mut gate = Vec::new();
+        assert!(matches!(pass_single_writer(&mut gate, at(east, 5, 0)), Passage::Pass { .. }));
+        assert!(matches!(pass_single_writer(&mut gate, at(east, 5, 0)), Passage::Pass { .. }));
+        assert_eq!(pass_single_writer(&mut gate, at(east, 4, 0)), Passage::Regressed);
+    }
+}

@@ -1,0 +1,98 @@
+//! Which decisions are conflicts, what kind, and what is kept of them.
+//!
+//! A conflict is a change that met what another origin wrote, or that lost against what its own origin wrote.
+//! An ordinary next version of a row is none. Kinds are PostgreSQL 18's where it has a name; `superseded` ones
+//! are ours. A change that residency or a filter let go leaves no history.
+
+use std::sync::Arc;
+
+use reconverge_streams::{
+    disposition::Disposition,
+    position::Micros,
+    text,
+    writes::Decision,
+};
+
+use crate::{
+    batch::{Change, Op},
+    plan::TablePlan,
+    stages::{Arenas, RowRef},
+};
+
+use super::state::{KeyState, Stands};
+
+/// What decided, and what it said.
+#[derive(Clone, Debug)]
+pub(super) struct Said {
+    pub(super) by: Arc<str>,
+    pub(super) reason: Option<Arc<str>>,
+    /// Whether the author of a merge asks to archive the loser; a built-in rule always does.
+    pub(super) archive: bool,
+}
+
+/// A change beside what stood, before the decision took effect.
+pub(super) struct Met<'a> {
+    pub(super) table: &'a TablePlan,
+    pub(super) change: &'a Change,
+    pub(super) at: Micros,
+    pub(super) incoming: Option<RowRef>,
+    pub(super) before: &'a KeyState,
+    pub(super) arenas: Arenas<'a>,
+}
+
+/// The conflict's kind; `None` where it is none.
+pub(super) fn kind(met: &Met<'_>, outcome: Disposition) -> Option<&'static str> {
+    let same_origin = met.before.origin == met.change.origin && !met.before.local;
+    let lost = outcome == Disposition::KeptCurrent;
+    let delete = met.change.op == Op::Delete;
+    match met.before.stands {
+        Stands::Nothing => None,
+        _ if same_origin && !lost => None,
+        Stands::Live(_) if same_origin && delete => Some("delete_superseded"),
+        Stands::Live(_) if same_origin => Some("update_superseded"),
+        Stands::Live(_) if delete => Some("delete_origin_differs"),
+        Stands::Live(_) if met.change.op == Op::Update => Some("update_origin_differs"),
+        Stands::Live(_) => Some("insert_exists"),
+        Stands::Tombstone(_) | Stands::Absence(_) if delete => Some("delete_missing"),
+        Stands::Tombstone(_) => Some("update_deleted"),
+        Stands::Absence(_) => Some("update_missing"),
+    }
+}
+
+/// The history row. Rows are kept where the table archives losers and whoever decided asks for it.
+pub(super) fn decision(
+    met: &Met<'_>,
+    kind: &'static str,
+    outcome: Disposition,
+    said: Said,
+    applied: Option<RowRef>,
+    key: &[u8],
+    generation: i64,
+) -> Decision {
+    let archive = met.table.archive_losers && said.archive;
+    let row = |row: Option<RowRef>| row.filter(|_| archive).map(|row| json(met, row));
+    Decision {
+        sequence: 0,
+        table: met.table.id,
+        key: key.to_vec(),
+        kind,
+        outcome,
+        decided_by: said.by,
+        generation,
+        reason: said.reason,
+        source: met.change.source,
+        position: met.change.position.unwrap_or_default(),
+        incoming_at: Some(met.at),
+        current_origin: Some(met.before.origin),
+        current_at: met.before.at,
+        incoming: row(met.incoming),
+        current: row(met.before.stands.row()),
+        applied: row(applied),
+    }
+}
+
+fn json(met: &Met<'_>, row: RowRef) -> String {
+    let columns = &met.arenas.of(row.arena).columns;
+    let names = met.table.columns.iter().map(|c| c.name.as_str());
+    text::to_json(names.zip(columns), row.row as usize)
+}

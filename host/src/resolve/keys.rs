@@ -1,0 +1,134 @@
+//! Which keys a batch touches: what the sink is asked to read and lock, and each change's place among them.
+
+use std::collections::HashMap;
+
+use reconverge_streams::{
+    canonical,
+    columns::{Columns, State},
+    standing::{Wanted, WantedTable},
+};
+
+use crate::{
+    batch::{Batch, TableBatch},
+    plan::{Plan, Rule, TablePlan},
+};
+
+/// The distinct keys of a batch, table by table in its order.
+#[derive(Debug, Default)]
+pub struct Keyed {
+    /// One per table of the batch.
+    pub tables: Vec<KeyedTable>,
+}
+
+/// The distinct keys of one table of a batch.
+#[derive(Debug, Default)]
+pub struct KeyedTable {
+    /// Per change: index of its key.
+    pub of_change: Vec<u32>,
+    /// Per change: index of the key that it moved from, for the create half of a key change.
+    pub moved_from: HashMap<u32, u32>,
+    /// Per key: a change that bears it, so that its cells can be written; `None` for a key that is only moved from.
+    pub bearer: Vec<Option<u32>>,
+    /// Canonical key bytes, ascending.
+    pub keys: Vec<Vec<u8>>,
+    /// Index into the sink's answer per key; `None` where the sink was not asked.
+    pub asked: Vec<Option<u32>>,
+}
+
+/// Finds the distinct keys and makes of them what the sink is asked for, from checkpoint `from` on.
+#[must_use]
+pub fn keyed(batch: &Batch, plan: &Plan, from: u64) -> (Keyed, Wanted) {
+    let mut keyed = Keyed::default();
+    let mut wanted = Wanted { from, tables: Vec::with_capacity(batch.tables.len()) };
+    for table in &batch.tables {
+        let rules = plan.table(table.table);
+        let mut keys = distinct(table);
+        wanted.tables.push(ask(&mut keys, table, rules));
+        keyed.tables.push(keys);
+    }
+    (keyed, wanted)
+}
+
+fn distinct(table: &TableBatch) -> KeyedTable {
+    let mut places: HashMap<&[u8], Option<u32>> = HashMap::with_capacity(table.changes.len());
+    for row in 0..table.changes.len() {
+        let bearer = u32::try_from(row).ok();
+        let place = places.entry(table.key(row)).or_insert(bearer);
+        *place = place.or(bearer);
+        if let Some(old) = moved_from(table, row) {
+            places.entry(old).or_insert(None);
+        }
+    }
+    let mut sorted: Vec<(&[u8], Option<u32>)> = places.into_iter().collect();
+    sorted.sort_unstable_by_key(|(key, _)| *key);
+    let index: HashMap<&[u8], u32> = (0..).zip(&sorted).map(|(i, (key, _))| (*key, i)).collect();
+    KeyedTable {
+        of_change: (0..table.changes.len()).map(|row| index[table.key(row)]).collect(),
+        moved_from: (0..table.changes.len())
+            .filter_map(|row| Some((u32::try_from(row).ok()?, index[moved_from(table, row)?])))
+            .collect(),
+        bearer: sorted.iter().map(|(_, bearer)| *bearer).collect(),
+        keys: sorted.iter().map(|(key, _)| key.to_vec()).collect(),
+        asked: vec![None; sorted.len()],
+    }
+}
+
+/// The key that the create half of a key change came from.
+fn moved_from(table: &TableBatch, row: usize) -> Option<&[u8]> {
+    let change = &table.changes[row];
+    if change.op == crate::batch::Op::Delete { None } else { change.moved.as_deref() }
+}
+
+/// A table with one writer is not read, but for the keys whose rows lack a value that the sink may hold.
+fn ask(keys: &mut KeyedTable, table: &TableBatch, rules: &TablePlan) -> WantedTable {
+    let needed: Vec<bool> = if rules.rule.keeps_versions() {
+        vec![true; keys.keys.len()]
+    } else {
+        lacking(keys, table, rules)
+    };
+    let mut cells = Columns::new(rules.shape.key_logicals());
+    let mut asked = Vec::new();
+    for (i, key) in keys.keys.iter().enumerate().filter(|(i, _)| needed[*i]) {
+        push_key_cells(&mut cells, keys.bearer[i], key, table, rules);
+        keys.asked[i] = u32::try_from(asked.len()).ok();
+        asked.push(key.clone());
+    }
+    WantedTable {
+        table: table.table,
+        keys: asked,
+        cells,
+        versions: rules.rule != Rule::None,
+        order_columns: rules.rule.order_columns().to_vec(),
+    }
+}
+
+fn lacking(keys: &KeyedTable, table: &TableBatch, rules: &TablePlan) -> Vec<bool> {
+    let mut needed = vec![false; keys.keys.len()];
+    for column in table.after.columns.iter().take(rules.shape.columns.len()) {
+        for (row, state) in column.states().iter().enumerate() {
+            if *state == State::Unavailable as u8 {
+                needed[keys.of_change[row] as usize] = true;
+                if let Some(old) = u32::try_from(row).ok().and_then(|row| keys.moved_from.get(&row)) {
+                    needed[*old as usize] = true;
+                }
+            }
+        }
+    }
+    needed
+}
+
+/// The cells of a key, from a change that bears it, else back from its canonical bytes.
+fn push_key_cells(cells: &mut Columns, bearer: Option<u32>, key: &[u8], table: &TableBatch, rules: &TablePlan) {
+    if let Some(row) = bearer {
+        for (to, from) in cells.columns.iter_mut().zip(&rules.shape.key) {
+            to.push_from(&table.after.columns[*from], row as usize);
+        }
+        cells.end_row();
+        return;
+    }
+    let logicals: Vec<_> = rules.shape.key_logicals().collect();
+    match canonical::key_cells(&logicals, key) {
+        Some(old) => cells.push_row_from(&old, 0),
+        None => cells.push_row_of(State::Null),
+    }
+}

@@ -1,0 +1,102 @@
+//! Comparing: the order value of a write or delete with that of what stands, and the tie chain.
+//!
+//! Every comparison is total and the same in every region. The chain: a delete before a write, later commit
+//! time, greater origin name, later position at the same origin, canonical bytes of the whole row.
+
+use std::cmp::Ordering;
+
+use reconverge_streams::{
+    canonical,
+    names::{NameId, Names},
+    position::Micros,
+};
+
+use crate::{
+    plan::TablePlan,
+    stages::{Arenas, RowRef},
+};
+
+/// One side of a comparison.
+#[derive(Clone, Copy, Debug)]
+pub struct Side {
+    /// Its row, or the order columns of a tombstone or absence.
+    pub row: Option<RowRef>,
+    /// Whether it is a delete or a tombstone.
+    pub delete: bool,
+    /// Its commit time; unknown is smaller than any known time.
+    pub at: Option<Micros>,
+    /// Its origin.
+    pub origin: NameId,
+}
+
+/// How a tie was broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tie {
+    /// `Greater`: incoming stands; `Less`: current stays; `Equal`: nothing to change.
+    pub ordering: Ordering,
+    /// The step that decided, for the history.
+    pub step: &'static str,
+}
+
+/// Compares the values of `columns`, in that order. A side without a row has null in all of them.
+#[must_use]
+pub fn by_columns(columns: &[usize], arenas: &Arenas<'_>, incoming: RowRef, current: RowRef) -> Ordering {
+    let (a, b) = (arenas.of(incoming.arena), arenas.of(current.arena));
+    for &c in columns {
+        let (Some(x), Some(y)) = (a.columns.get(c), b.columns.get(c)) else { continue };
+        let ordering = canonical::compare(x, incoming.row as usize, y, current.row as usize);
+        if ordering != Ordering::Equal {
+            return ordering;
+        }
+    }
+    Ordering::Equal
+}
+
+/// Whether both sides were sent all of `columns` and are equal in them. Nothing to ask a plugin then.
+#[must_use]
+pub fn equal_and_sent(columns: &[usize], arenas: &Arenas<'_>, incoming: RowRef, current: RowRef) -> bool {
+    !columns.is_empty()
+        && columns.iter().all(|&c| {
+            let sent = |r: RowRef| arenas.of(r.arena).columns.get(c).map(|c| c.state(r.row as usize).is_sent());
+            sent(incoming) == Some(true) && sent(current) == Some(true)
+        })
+        && by_columns(columns, arenas, incoming, current) == Ordering::Equal
+}
+
+/// The tie chain. `later` tells that incoming is of a source that has changed the key before, at a later position.
+#[must_use]
+pub fn tie(
+    incoming: &Side,
+    current: &Side,
+    later: bool,
+    table: &TablePlan,
+    arenas: &Arenas<'_>,
+    names: &Names,
+) -> Tie {
+    let decided = |ordering, step| Tie { ordering, step };
+    if incoming.delete != current.delete {
+        return decided(incoming.delete.cmp(&current.delete), "tie:delete");
+    }
+    if incoming.at != current.at {
+        return decided(incoming.at.cmp(&current.at), "tie:commit-time");
+    }
+    if incoming.origin != current.origin {
+        return decided(names.get(incoming.origin).cmp(&names.get(current.origin)), "tie:origin");
+    }
+    if later {
+        return decided(Ordering::Greater, "tie:position");
+    }
+    let bytes = |side: &Side| side.row.map(|row| canonical_row(table, arenas, row));
+    decided(bytes(incoming).cmp(&bytes(current)), "tie:bytes")
+}
+
+/// The canonical bytes of a row: the sink's columns by name.
+fn canonical_row(table: &TablePlan, arenas: &Arenas<'_>, row: RowRef) -> Vec<u8> {
+    let mut by_name: Vec<usize> = (0..table.shape.columns.len()).collect();
+    by_name.sort_by(|&a, &b| table.shape.columns[a].name.cmp(&table.shape.columns[b].name));
+    let cells = arenas.of(row.arena);
+    let columns: Vec<_> = by_name.into_iter().filter_map(|c| cells.columns.get(c)).collect();
+    let mut bytes = Vec::new();
+    canonical::row(&columns, row.row as usize, &mut bytes);
+    bytes
+}

@@ -1,0 +1,173 @@
+//! What stands for a key while a batch is decided: read from the sink, moved on by each round.
+
+use reconverge_streams::{
+    names::NameId,
+    position::{Micros, Position, Seen},
+    standing::{StandingKey, StandingKind, Version},
+};
+use smallvec::SmallVec;
+
+use crate::{
+    plan::Deletes,
+    stages::{Arena, RowRef},
+};
+
+use super::column_set::ColumnSet;
+
+/// What stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stands {
+    /// Nothing was ever known of the key, or only changes that became dead letters.
+    Nothing,
+    /// A row.
+    Live(RowRef),
+    /// Deleted, with the order columns it was deleted with.
+    Tombstone(Option<RowRef>),
+    /// A row that does not belong here, with its order columns.
+    Absence(Option<RowRef>),
+}
+
+impl Stands {
+    /// The row to compare with, live or not.
+    pub(super) fn row(self) -> Option<RowRef> {
+        match self {
+            Stands::Nothing => None,
+            Stands::Live(row) => Some(row),
+            Stands::Tombstone(row) | Stands::Absence(row) => row,
+        }
+    }
+
+    pub(super) fn live(self) -> Option<RowRef> {
+        if let Stands::Live(row) = self { Some(row) } else { None }
+    }
+}
+
+/// Whether the sink's table holds a row of the key as the transaction begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum InSink {
+    No,
+    Yes,
+    /// A table with one writer is not read.
+    Unknown,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct KeyState {
+    pub(super) stands: Stands,
+    /// Origin of what stands.
+    pub(super) origin: NameId,
+    /// Commit time of what stands; `None` where unknown or nothing stands.
+    pub(super) at: Option<Micros>,
+    pub(super) seen: SmallVec<[Seen; 2]>,
+    /// Whether the application wrote what stands.
+    pub(super) local: bool,
+    pub(super) in_sink: InSink,
+    /// The columns of the row that are as the sink has them; `None`: all, the batch has not touched it.
+    pub(super) kept: Option<ColumnSet>,
+    /// The row went and came within this batch, so what the sink holds is not its past.
+    pub(super) broken: bool,
+    /// The last row that stood before a delete, for the create half of a key change.
+    pub(super) removed: Option<RowRef>,
+    /// A change passed the gate: the version is written.
+    pub(super) touched: bool,
+    /// The change that set what stands; `None` while it is as the sink has it.
+    pub(super) set_by: Option<u32>,
+}
+
+impl KeyState {
+    /// A key that the sink was not asked for.
+    pub(super) fn unknown(region: NameId) -> Self {
+        KeyState {
+            stands: Stands::Nothing,
+            origin: region,
+            at: None,
+            seen: SmallVec::new(),
+            local: false,
+            in_sink: InSink::Unknown,
+            kept: None,
+            broken: false,
+            removed: None,
+            touched: false,
+            set_by: None,
+        }
+    }
+
+    /// A key as the sink holds it. A row that is not as we wrote it stands as a write of the sink's own region;
+    /// a row that the application deleted counts, where deletes win, as that region's delete. Where deletes are
+    /// ordered its order value went with it, so nothing stands.
+    pub(super) fn load(key: &StandingKey, region: NameId, deletes: Deletes) -> Self {
+        let mut state = KeyState { in_sink: InSink::No, ..KeyState::unknown(region) };
+        let standing = |row| RowRef { arena: Arena::Standing, row };
+        if let Some(version) = &key.version {
+            state.seen.clone_from(&version.seen);
+            state.origin = version.origin;
+            state.at = Some(version.committed_at);
+        }
+        if let Some(row) = key.row {
+            state.in_sink = InSink::Yes;
+            state.stands = Stands::Live(standing(row));
+            if key.local.is_some() || key.version.is_none() {
+                state.local = true;
+                state.origin = region;
+                state.at = key.local.and_then(|l| l.at);
+                state.seen.iter_mut().filter(|s| s.source == region).for_each(|s| s.deleted = false);
+            }
+            return state;
+        }
+        let order = key.ordered_by.map(standing);
+        state.stands = match key.version.as_ref().map(|v| v.standing) {
+            Some(StandingKind::Tombstone) => Stands::Tombstone(order),
+            Some(StandingKind::Absence) => Stands::Absence(order),
+            Some(StandingKind::Row) if deletes == Deletes::Win => {
+                state.deleted_locally(region, key.local.and_then(|l| l.at));
+                Stands::Tombstone(None)
+            }
+            Some(StandingKind::Row | StandingKind::Kept | StandingKind::Nothing) | None => Stands::Nothing,
+        };
+        if state.stands == Stands::Nothing {
+            state.at = None;
+        }
+        state
+    }
+
+    fn deleted_locally(&mut self, region: NameId, at: Option<Micros>) {
+        self.local = true;
+        self.origin = region;
+        self.at = at;
+        match self.seen.iter_mut().find(|s| s.source == region) {
+            Some(seen) => seen.deleted = true,
+            None => self.seen.push(Seen {
+                source: region,
+                position: Position::default(),
+                deleted: true,
+                live_at: reconverge_streams::position::BEFORE_ALL,
+            }),
+        }
+    }
+
+    /// The row that stands, else the last one that did: what the create half of a key change is filled from.
+    pub(super) fn last_row(&self) -> Option<RowRef> {
+        self.stands.live().or(self.removed)
+    }
+
+    /// Whether another source's newest change is a delete.
+    pub(super) fn gone_elsewhere(&self, source: NameId) -> bool {
+        self.seen.iter().any(|s| s.source != source && s.deleted)
+    }
+
+    /// The version as it is to be written.
+    pub(super) fn version(&self) -> Version {
+        Version {
+            standing: match self.stands {
+                Stands::Nothing => StandingKind::Nothing,
+                Stands::Live(_) => StandingKind::Row,
+                Stands::Tombstone(_) => StandingKind::Tombstone,
+                Stands::Absence(_) => StandingKind::Absence,
+            },
+            origin: self.origin,
+            committed_at: self.at.unwrap_or(reconverge_streams::position::BEFORE_ALL),
+            seen: self.seen.clone(),
+            clock: None,
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! The smallest sink that a batch can be written to: rows and versions in maps.
+
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use reconverge_streams::{
+    canonical,
+    columns::{Columns, State},
+    disposition::Disposition,
+    logical::Logical,
+    names::Names,
+    position::Position,
+    source::Delivery,
+    standing::{Standing, StandingKey, StandingKind, StandingTable, Version, Wanted},
+    table::{ColumnShape, TableId, TableShape},
+    text,
+    writes::Writes,
+};
+
+use crate::{
+    batch::{Batch, Change, Item, ItemKind, Op, TableBatch},
+    plan::{Plan, TablePlan},
+    resolve::{keys, resolve},
+    stages::{Contests, Passed, Prepared, PreparedTable, Ruling, Rulings, Stages, Verdict},
+};
+
+use super::history::{Event, Kind, Policy, SOURCES};
+
+type Row = (Option<i64>, i64);
+
+pub(super) struct ModelSink {
+    plan: Plan,
+    rows: BTreeMap<i64, Row>,
+    versions: BTreeMap<Vec<u8>, (Version, Option<String>)>,
+    counts: Vec<Disposition>,
+}
+
+/// A merge plugin that goes by rank.
+struct ByRank;
+
+impl Stages for ByRank {
+    fn prepare(&mut self, _: &mut Batch, _: &Plan) -> Prepared {
+        Prepared::default()
+    }
+
+    fn merge(&mut self, contests: &Contests<'_>) -> Rulings {
+        let rule = |contest: &crate::stages::Contest| {
+            let order = crate::resolve::order::by_columns(&[1], &contests.arenas, contest.incoming, contest.current);
+            assert_ne!(order, Ordering::Equal, "equal contract columns never reach a plugin");
+            let verdict = if order == Ordering::Greater { Verdict::Take } else { Verdict::Keep };
+            Ruling { verdict, archive: true, reason: None }
+        };
+        Rulings { rulings: contests.rows.iter().map(rule).collect(), ..Rulings::default() }
+    }
+}
+
+impl ModelSink {
+    pub(super) fn new(policy: Policy) -> Self {
+        let columns: Vec<ColumnShape> =
+            ["id", "rank", "big"].map(|name| ColumnShape::new(name, Logical::Int)).into();
+        let shape = TableShape { name: "t".into(), columns: columns.clone(), key: vec![0], has_other_unique: false };
+        let names = Arc::new(Names::default());
+        let region = names.intern("here").unwrap();
+        let table = TablePlan {
+            id: TableId(0),
+            source_name: "t".into(),
+            shape: Arc::new(shape),
+            columns,
+            key_from: Vec::new(),
+            priority: 0,
+            rule: policy.rule(),
+            rule_name: "rule".into(),
+            deletes: policy.deletes(),
+            full_before_images: true,
+            archive_losers: true,
+            leaves_delete: true,
+            origin_column: None,
+            accept: Vec::new(),
+            tags: Vec::new(),
+            column_tags: HashMap::new(),
+            residency: false,
+            payload_schema: None,
+        };
+        let plan = Plan {
+            tables: vec![table],
+            by_source_name: HashMap::new(),
+            region,
+            names,
+            clock_skew_us: 0,
+            value_bytes: 1 << 20,
+        };
+        ModelSink { plan, rows: BTreeMap::new(), versions: BTreeMap::new(), counts: Vec::new() }
+    }
+
+    pub(super) fn rows(&self) -> BTreeMap<i64, Row> {
+        self.rows.clone()
+    }
+
+    pub(super) fn dispositions(&self) -> &[Disposition] {
+        &self.counts
+    }
+
+    pub(super) fn apply(&mut self, events: &[Event]) {
+        let (batch, prepared) = self.batch(events);
+        let (keyed, wanted) = keys::keyed(&batch, &self.plan, 0);
+        let standing = self.standing(&wanted);
+        // A batch resolved alone tells only sums; the fates in order come from prefixes, which is slow and exact.
+        let mut before = Vec::new();
+        for n in 1..=events.len() {
+            let (part, part_prepared) = self.batch(&events[..n]);
+            let (part_keyed, part_wanted) = keys::keyed(&part, &self.plan, 0);
+            let part_standing = self.standing(&part_wanted);
+            let resolved = resolve(
+                &part, &part_prepared, &part_keyed, &part_standing, &HashMap::new(), &mut ByRank, &self.plan, 1,
+            );
+            let mut sums = *resolved.writes.counts.places();
+            let new = sums.iter_mut().zip(before.iter().chain(std::iter::repeat(&0))).position(|(a, b)| *a != *b);
+            self.counts.push(Disposition::ALL[new.expect("one more change has one more disposition")]);
+            before = resolved.writes.counts.places().to_vec();
+        }
+        let resolved =
+            resolve(&batch, &prepared, &keyed, &standing, &HashMap::new(), &mut ByRank, &self.plan, 1);
+        assert_eq!(resolved.writes.counts.sum(), events.len() as u64);
+        self.write(resolved.writes);
+    }
+
+    fn batch(&self, events: &[Event]) -> (Batch, Prepared) {
+        let columns = || Columns::new([Logical::Int; 3]);
+        let mut table = TableBatch {
+            table: TableId(0),
+            changes: Vec::new(),
+            after: columns(),
+            before: columns(),
+            keys: Vec::new(),
+        };
+        let mut batch = Batch { through: 1, scanned: 1, ..Batch::default() };
+        let mut passed = Vec::new();
+        for (row, e) in (0..).zip(events) {
+            let deleted = e.kind == Kind::Delete;
+            table.after.columns[0].push_int(e.key);
+            push(&mut table.after, 1, deleted, e.rank.map_or(State::Null, |_| State::Value), e.rank);
+            push(&mut table.after, 2, deleted, e.big.map_or(State::Unavailable, |_| State::Value), e.big);
+            table.after.end_row();
+            match e.before {
+                None => table.before.push_row_of(State::NoRow),
+                Some((rank, big)) => {
+                    table.before.columns[0].push_int(e.key);
+                    push(&mut table.before, 1, false, rank.map_or(State::Null, |_| State::Value), rank);
+                    table.before.columns[2].push_int(big);
+                    table.before.end_row();
+                }
+            }
+            let start = u32::try_from(table.keys.len()).unwrap();
+            canonical::key(&[&table.after.columns[0]], row as usize, &mut table.keys);
+            table.changes.push(self.change(e, row, start..u32::try_from(table.keys.len()).unwrap()));
+            batch.items.push(Item { delivery: row, kind: ItemKind::Change(0, row) });
+            batch.deliveries.push(Delivery {
+                sequence: u64::from(row) + 1,
+                subject: "s".into(),
+                headers: Vec::new(),
+                payload: bytes::Bytes::new(),
+                published_at: 0,
+            });
+            passed.push(if e.let_go { Passed::Filtered } else { Passed::Keep });
+        }
+        let residency_passed = vec![true; passed.len()];
+        batch.tables.push(table);
+        (batch, Prepared { tables: vec![PreparedTable { passed, residency_passed }] })
+    }
+
+    fn change(&self, e: &Event, item: u32, key: std::ops::Range<u32>) -> Change {
+        let source = self.plan.names.intern(SOURCES[e.source]).unwrap();
+        Change {
+            item,
+            op: match e.kind {
+                Kind::Create => Op::Create,
+                Kind::Update => Op::Update,
+                Kind::Delete => Op::Delete,
+                Kind::Snapshot => Op::Snapshot,
+            },
+            key,
+            source,
+            position: Some(Position { epoch: 0, commit: e.commit, ordinal: 0 }),
+            origin: source,
+            at: e.at,
+            published_at: e.at,
+            schema: 0,
+            moved: None,
+            event_id: None,
+            transaction: None,
+            redriven: None,
+        }
+    }
+
+    fn standing(&self, wanted: &Wanted) -> Standing {
+        let shape = &self.plan.tables[0].shape;
+        let mut table = StandingTable { rows: Columns::new(shape.logicals()), ..StandingTable::default() };
+        for (i, key) in wanted.tables[0].keys.iter().enumerate() {
+            let id = wanted.tables[0].cells.columns[0].int(i);
+            let mut standing = StandingKey::default();
+            if let Some((rank, big)) = self.rows.get(&id) {
+                table.rows.columns[0].push_int(id);
+                push(&mut table.rows, 1, false, rank.map_or(State::Null, |_| State::Value), *rank);
+                table.rows.columns[2].push_int(*big);
+                table.rows.end_row();
+                standing.row = u32::try_from(table.rows.rows() - 1).ok();
+            }
+            if let Some((version, ordered_by)) = self.versions.get(key) {
+                standing.version = Some(version.clone());
+                assert_eq!(standing.row.is_some(), version.standing == StandingKind::Row);
+                if let Some(json) = ordered_by {
+                    text::from_json(shape, &wanted.tables[0].order_columns, json, &mut table.rows).unwrap();
+                    standing.ordered_by = u32::try_from(table.rows.rows() - 1).ok();
+                }
+            }
+            table.keys.push(standing);
+        }
+        Standing { tables: vec![table] }
+    }
+
+    fn write(&mut self, writes: Writes) {
+        for table in writes.tables {
+            for upserts in table.upserts {
+                for row in 0..upserts.rows.rows() {
+                    let cell = |c: usize| {
+                        let at = upserts.columns.iter().position(|x| *x == c)?;
+                        let column = &upserts.rows.columns[at];
+                        Some((column.state(row) == State::Value).then(|| column.int(row)))
+                    };
+                    let id = cell(0).flatten().expect("the key is always written");
+                    let kept = self.rows.get(&id).copied().unwrap_or_default();
+                    let rank = cell(1).unwrap_or(kept.0);
+                    let big = cell(2).map_or(kept.1, |big| big.expect("big is never null"));
+                    self.rows.insert(id, (rank, big));
+                }
+            }
+            for row in 0..table.deletes.keys.rows() {
+                let gone = self.rows.remove(&table.deletes.keys.columns[0].int(row));
+                assert!(gone.is_some(), "only rows that stand are deleted");
+            }
+            for version in table.versions {
+                self.versions.insert(version.key, (version.version, version.ordered_by));
+            }
+        }
+    }
+}
+
+fn push(columns: &mut Columns, c: usize, no_row: bool, state: State, value: Option<i64>) {
+    match (no_row, state, value) {
+        (true, ..) => columns.columns[c].push_state(State::NoRow),
+        (_, State::Value, Some(value)) => columns.columns[c].push_int(value),
+        (_, state, _) => columns.columns[c].push_state(state),
+    }
+}

@@ -1,0 +1,311 @@
+//! What comes into a reader's inbox: messages of the stream, heartbeats, and the ends of pulls. Pure reading; what
+//! follows from it is the reader's to decide.
+//!
+//! Source of the forms: the reply subject of a delivery (`$JS.ACK...`) and the statuses of pulls as nats-server
+//! writes them (ADR-15, ADR-37), tried on 2.15.1.
+
+use async_nats::{HeaderMap, Message, StatusCode};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use super::stream;
+use crate::position::Micros;
+use crate::source::Delivery;
+
+/// Where a delivery stands, from its reply subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    /// How often it was delivered, this time included.
+    pub times: u64,
+    pub stream_sequence: u64,
+    pub consumer_sequence: u64,
+    /// When the stream took it.
+    pub at: Micros,
+    /// Messages that waited for the consumer behind it.
+    pub pending: u64,
+}
+
+impl Place {
+    /// Reads `$JS.ACK.stream.consumer.times.stream_sequence.consumer_sequence.nanos.pending`, or the longer form
+    /// with domain and account before the stream and a random token at the end.
+    pub fn read(reply: &str) -> Option<Place> {
+        let mut tokens = [""; 12];
+        let mut count = 0;
+        for token in reply.split('.') {
+            *tokens.get_mut(count)? = token;
+            count += 1;
+        }
+        let at = match count {
+            9 => 4,
+            11 | 12 => 6,
+            _ => return None,
+        };
+        if tokens[0] != "$JS" || tokens[1] != "ACK" {
+            return None;
+        }
+        let number = |index: usize| tokens[at + index].parse::<u64>().ok();
+        Some(Place {
+            times: number(0)?,
+            stream_sequence: number(1)?,
+            consumer_sequence: number(2)?,
+            at: Micros::try_from(number(3)? / 1000).ok()?,
+            pending: number(4)?,
+        })
+    }
+}
+
+/// One message of the inbox, understood.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Arrival {
+    /// A message of the stream.
+    Event(Place),
+    /// Nothing came for a while, and this is how far the consumer has looked.
+    Heartbeat {
+        /// Last stream sequence that it looked at.
+        stream_sequence: u64,
+        /// Last consumer sequence that it gave.
+        consumer_sequence: u64,
+    },
+    /// A pull ended before it was filled.
+    PullEnded {
+        /// Messages that it still wanted; `None` where the server does not say.
+        left: Option<usize>,
+        /// It ended because the next message was larger than what it had room for.
+        oversize: bool,
+    },
+    /// Something that this reader cannot go on from.
+    Over(String),
+}
+
+impl Arrival {
+    /// Reads a message of the inbox.
+    pub fn read(message: &Message) -> Arrival {
+        let Some(status) = message.status else {
+            return match message.reply.as_deref().and_then(Place::read) {
+                Some(place) => Arrival::Event(place),
+                None => Arrival::Over("a delivery does not say where it stands in the stream".to_owned()),
+            };
+        };
+        let number = |name: &str| {
+            let value = message.headers.as_ref()?.get(name)?;
+            value.as_str().parse::<u64>().ok()
+        };
+        let words = message.description.as_deref().unwrap_or_default();
+        match status {
+            StatusCode::IDLE_HEARTBEAT => match (number("Nats-Last-Stream"), number("Nats-Last-Consumer")) {
+                (Some(stream_sequence), Some(consumer_sequence)) => {
+                    Arrival::Heartbeat { stream_sequence, consumer_sequence }
+                }
+                _ => Arrival::Over("a heartbeat does not say how far the consumer is".to_owned()),
+            },
+            StatusCode::NOT_FOUND | StatusCode::TIMEOUT => {
+                Arrival::ended(number("Nats-Pending-Messages"), false)
+            }
+            StatusCode::REQUEST_TERMINATED if words.starts_with("Batch Completed") => {
+                Arrival::ended(number("Nats-Pending-Messages"), false)
+            }
+            StatusCode::REQUEST_TERMINATED if words.starts_with("Message Size Exceeds MaxBytes") => {
+                Arrival::ended(number("Nats-Pending-Messages"), true)
+            }
+            // "Consumer Deleted", "Leadership Change", "Server Shutdown", "Exceeded Max..": asking again at once would
+            // be refused again at once, so the reader ends and the lane's backoff decides when.
+            other => Arrival::Over(format!("the server ended a pull with {other} {words}")),
+        }
+    }
+
+    fn ended(left: Option<u64>, oversize: bool) -> Arrival {
+        Arrival::PullEnded { left: left.and_then(|left| usize::try_from(left).ok()), oversize }
+    }
+}
+
+/// A message of the stream, as the lane gets it.
+pub(super) fn delivery(message: Message, place: &Place) -> Delivery {
+    Delivery {
+        sequence: place.stream_sequence,
+        subject: message.subject.to_string(),
+        headers: message.headers.as_ref().map(headers).unwrap_or_default(),
+        payload: message.payload,
+        published_at: place.at,
+    }
+}
+
+/// Names and values, sorted by name: the client library does not keep the order in which they were published.
+fn headers(map: &HeaderMap) -> Vec<(String, String)> {
+    let mut headers: Vec<(String, String)> = map
+        .iter()
+        .map(|(name, values)| {
+            let name: &str = name.as_ref();
+            let value = match &values[..] {
+                [one] => one.as_str().to_owned(),
+                many => many.iter().map(|value| value.as_str()).collect::<Vec<_>>().join(","),
+            };
+            (name.to_owned(), value)
+        })
+        .collect();
+    headers.sort_unstable();
+    headers
+}
+
+/// A message as `STREAM.MSG.GET` answers it.
+#[derive(Debug, Deserialize)]
+pub(super) struct Stored {
+    pub message: StoredMessage,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct StoredMessage {
+    subject: String,
+    seq: u64,
+    /// Headers as they go over the wire, base64.
+    #[serde(default)]
+    hdrs: String,
+    /// The body, base64.
+    #[serde(default)]
+    data: String,
+    #[serde(deserialize_with = "stream::timestamp")]
+    time: Timestamp,
+}
+
+impl StoredMessage {
+    /// The message as a consumer would have delivered it; an error says what of the answer is broken.
+    pub fn delivery(self) -> Result<Delivery, String> {
+        let decoded = |text: &str| STANDARD.decode(text).map_err(|error| error.to_string());
+        let head = String::from_utf8(decoded(&self.hdrs)?).map_err(|error| error.to_string())?;
+        Ok(Delivery {
+            sequence: self.seq,
+            subject: self.subject,
+            headers: header_lines(&head),
+            payload: Bytes::from(decoded(&self.data)?),
+            published_at: self.time.as_microsecond(),
+        })
+    }
+}
+
+/// Reads `NATS/1.0\r\nName: value\r\n..`, in the form that [`headers`] gives.
+fn header_lines(head: &str) -> Vec<(String, String)> {
+    let lines = head.split("\r\n").skip(1).filter_map(|line| line.split_once(':'));
+    let mut headers: Vec<(String, String)> = Vec::new();
+    for (name, value) in lines {
+        let (name, value) = (name.trim(), value.trim());
+        match headers.iter_mut().find(|(known, _)| known == name) {
+            Some((_, values)) => {
+                values.push(',');
+                values.push_str(value);
+            }
+            None => headers.push((name.to_owned(), value.to_owned())),
+        }
+    }
+    headers.sort_unstable();
+    headers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(code: StatusCode, words: &str, headers: &[(&str, &str)]) -> Message {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.insert(*name, *value);
+        }
+        Message {
+            subject: "inbox".into(),
+            reply: None,
+            payload: Bytes::new(),
+            headers: Some(map),
+            status: Some(code),
+            description: Some(words.to_owned()),
+            length: 0,
+        }
+    }
+
+    #[test]
+    fn both_forms_of_a_reply_subject_say_where_a_delivery_stands() {
+        let place = Place {
+            times: 1,
+            stream_sequence: 70,
+            consumer_sequence: 7,
+            at: 1_760_000_000_000_001,
+            pending: 3,
+        };
+        for (reply, read) in [
+            ("$JS.ACK.CDC.lane.1.70.7.1760000000000001999.3", Some(place)),
+            ("$JS.ACK.hub.hash.CDC.lane.1.70.7.1760000000000001999.3", Some(place)),
+            ("$JS.ACK._.hash.CDC.lane.1.70.7.1760000000000001999.3.random", Some(place)),
+            ("$JS.ACK.CDC.lane.1.70.7.1760000000000001999", None),
+            ("$JS.ACK.CDC.lane.1.x.7.1760000000000001999.3", None),
+            ("$JS.NAK.CDC.lane.1.70.7.1760000000000001999.3", None),
+            ("_INBOX.a.b", None),
+            ("", None),
+            ("a.b.c.d.e.f.g.h.i.j.k.l.m.n", None),
+        ] {
+            assert_eq!(Place::read(reply), read, "{reply}");
+        }
+    }
+
+    #[test]
+    fn statuses_are_told_apart() {
+        let ended = |left, oversize| Arrival::PullEnded { left, oversize };
+        let rest = [("Nats-Pending-Messages", "12")];
+        let heart = [("Nats-Last-Stream", "90"), ("Nats-Last-Consumer", "4")];
+        for (message, arrival) in [
+            (
+                status(StatusCode::IDLE_HEARTBEAT, "Idle Heartbeat", &heart),
+                Arrival::Heartbeat { stream_sequence: 90, consumer_sequence: 4 },
+            ),
+            (status(StatusCode::TIMEOUT, "Request Timeout", &rest), ended(Some(12), false)),
+            (status(StatusCode::TIMEOUT, "Request Timeout", &[]), ended(None, false)),
+            (status(StatusCode::REQUEST_TERMINATED, "Batch Completed", &rest), ended(Some(12), false)),
+            (
+                status(StatusCode::REQUEST_TERMINATED, "Message Size Exceeds MaxBytes", &rest),
+                ended(Some(12), true),
+            ),
+        ] {
+            assert_eq!(Arrival::read(&message), arrival);
+        }
+        for (code, words) in [
+            (StatusCode::REQUEST_TERMINATED, "Consumer Deleted"),
+            (StatusCode::REQUEST_TERMINATED, "Leadership Change"),
+            (StatusCode::REQUEST_TERMINATED, "Server Shutdown"),
+            (StatusCode::REQUEST_TERMINATED, "Exceeded MaxRequestBatch of 10"),
+            (StatusCode::NO_RESPONDERS, ""),
+            (StatusCode::IDLE_HEARTBEAT, "Idle Heartbeat"),
+        ] {
+            let Arrival::Over(why) = Arrival::read(&status(code, words, &[])) else { panic!("{words}") };
+            assert!(why.contains(words) || why.contains("heartbeat"), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_message_is_the_same_delivered_and_fetched() {
+        let mut map = HeaderMap::new();
+        map.insert("Reconverge-Version", "1");
+        map.append("A", "x");
+        map.append("A", "y");
+        let message = Message {
+            subject: "cdc.a".into(),
+            reply: Some("$JS.ACK.CDC.lane.1.70.7.1760000000000001999.3".into()),
+            payload: Bytes::from_static(b"{}"),
+            headers: Some(map),
+            status: None,
+            description: None,
+            length: 2,
+        };
+        let Arrival::Event(place) = Arrival::read(&message) else { panic!() };
+        let delivered = delivery(message, &place);
+        let hdrs = STANDARD.encode("NATS/1.0\r\nReconverge-Version: 1\r\nA: x\r\nA: y\r\n\r\n");
+        let stored: StoredMessage = serde_json::from_value(serde_json::json!({
+            "subject": "cdc.a", "seq": 70, "hdrs": hdrs, "data": "e30=", "time": "2025-10-09T08:53:20.000001999Z",
+        }))
+        .unwrap();
+        let fetched = stored.delivery().unwrap();
+        assert_eq!(
+            delivered.headers,
+            [("A".to_owned(), "x,y".to_owned()), ("Reconverge-Version".to_owned(), "1".to_owned())]
+        );
+        assert_eq!(format!("{delivered:?}"), format!("{fetched:?}"));
+    }
+}

@@ -1,0 +1,101 @@
+//! Asks the stream every few seconds where it begins and whether it is still the one that the reader was opened on,
+//! beside the reading and without holding it up.
+//!
+//! A stream that is trimmed, purged or made anew under a consumer says nothing by itself.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::api::{ApiError, STREAM_NOT_FOUND};
+use super::connect::Connection;
+use super::continuity::Continuity;
+use super::stream::{self, StreamInfo};
+use crate::source::SourceError;
+
+/// Between two questions. Servers answer them in well under a millisecond, but there may be many readers.
+const EVERY: Duration = Duration::from_secs(5);
+
+/// Watches over one reader's stream.
+#[derive(Debug)]
+pub(super) struct Guard {
+    connection: Connection,
+    stream: String,
+    created: Timestamp,
+    due: Instant,
+    asked: Option<JoinHandle<Result<StreamInfo, ApiError>>>,
+}
+
+impl Guard {
+    /// A guard that asks at the first opportunity: between the look at the stream and the making of the consumer it
+    /// may have been trimmed.
+    pub fn new(connection: &Connection, info: &StreamInfo) -> Guard {
+        Guard {
+            connection: connection.clone(),
+            stream: info.config.name.clone(),
+            created: info.created,
+            due: Instant::now(),
+            asked: None,
+        }
+    }
+
+    /// Takes the answer to an earlier question if it is there, and asks anew when it is time.
+    pub async fn look(&mut self, continuity: &mut Continuity) -> Result<(), SourceError> {
+        if let Some(asked) = self.asked.take_if(|asked| asked.is_finished()) {
+            // A question that was cut off is as good as one without an answer.
+            if let Ok(answer) = asked.await {
+                self.take(answer, continuity)?;
+            }
+        }
+        let now = Instant::now();
+        if self.asked.is_none() && now >= self.due {
+            self.due = now + EVERY;
+            continuity.asked();
+            let (connection, stream) = (self.connection.clone(), self.stream.clone());
+            self.asked = Some(tokio::spawn(async move { stream::info(&connection, &stream).await }));
+        }
+        Ok(())
+    }
+
+    /// Asks now and waits for the answer.
+    pub async fn ask(&mut self, continuity: &mut Continuity) -> Result<(), SourceError> {
+        continuity.asked();
+        match stream::info(&self.connection, &self.stream).await {
+            // Here silence is no answer: what looked wrong must be cleared up before anything is handed on.
+            Err(error) if !error.is_refusal(&[STREAM_NOT_FOUND]) => Err(SourceError::Doubt(format!(
+                "messages that had waited are gone, and the stream does not say why: {error}"
+            ))),
+            answer => self.take(answer, continuity),
+        }
+    }
+
+    fn take(
+        &self,
+        answer: Result<StreamInfo, ApiError>,
+        continuity: &mut Continuity,
+    ) -> Result<(), SourceError> {
+        match answer {
+            Ok(info) if info.created != self.created => {
+                Err(SourceError::Doubt(format!("the stream `{}` was deleted and made anew", self.stream)))
+            }
+            Ok(info) => continuity.answered(info.state.first()),
+            Err(error) if error.is_refusal(&[STREAM_NOT_FOUND]) => {
+                Err(SourceError::Doubt(format!("the stream `{}` was deleted", self.stream)))
+            }
+            Err(error) => {
+                tracing::debug!(stream = %self.stream, error = %error, "stream does not say where it begins");
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Some(asked) = &self.asked {
+            asked.abort();
+        }
+    }
+}

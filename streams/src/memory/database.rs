@@ -1,0 +1,221 @@
+//! A database in memory: tables with keys, unique columns and defaults, and the sidecar beside them. What
+//! [`super::sink`] commits to, and what a test's application writes to behind its back.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use tokio::sync::Mutex;
+
+use crate::{
+    canonical,
+    checkpoint::Checkpoint,
+    columns::{Column, Columns, State},
+    position::{Micros, Position},
+    records::{DeadLetterRecord, DecisionRecord, GenerationRecord},
+    standing::StandingKind,
+    table::{ColumnShape, TableShape},
+};
+
+/// A database that several sinks may share, as processes share a server.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryDatabase {
+    pub(super) state: Arc<Mutex<Contents>>,
+}
+
+/// All that is committed.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Contents {
+    pub tables: BTreeMap<String, MemoryTable>,
+    /// By table and canonical key.
+    pub versions: BTreeMap<(String, Vec<u8>), Remembered>,
+    /// By lane and table.
+    pub gates: BTreeMap<(String, String), Vec<NamedSeen>>,
+    pub checkpoints: BTreeMap<String, Checkpoint>,
+    pub decisions: Vec<(Vec<u8>, DecisionRecord)>,
+    pub dead: Vec<(Option<Vec<u8>>, DeadLetterRecord)>,
+    pub generations: Vec<GenerationRecord>,
+    /// By table, as HMAC-like digest of the key.
+    pub suppressed: BTreeSet<(String, [u8; 32])>,
+    /// Raised by every write of a row: what a database calls a transaction id.
+    pub stamp: u64,
+    /// Added to the clock: how a test lets leases end.
+    pub ahead: Micros,
+}
+
+/// A table's shape, constraints and rows.
+#[derive(Clone, Debug)]
+pub(super) struct MemoryTable {
+    pub shape: Arc<TableShape>,
+    /// Sets of columns whose values are unique, besides the key.
+    pub unique: Vec<Vec<usize>>,
+    /// One row: what a column is filled with where a new row does not name it.
+    pub defaults: Columns,
+    /// By canonical key.
+    pub rows: BTreeMap<Vec<u8>, Arc<Stored>>,
+}
+
+/// A row, and the stamp of its last write.
+#[derive(Clone, Debug)]
+pub(super) struct Stored {
+    pub cells: Columns,
+    pub stamp: u64,
+}
+
+/// A version row, by names instead of a process's numbers for them.
+#[derive(Clone, Debug)]
+pub(super) struct Remembered {
+    pub standing: StandingKind,
+    pub origin: Arc<str>,
+    pub committed_at: Micros,
+    pub seen: Vec<NamedSeen>,
+    pub clock: Option<String>,
+    pub ordered_by: Option<String>,
+    /// The stamp of the row as we wrote it.
+    pub stamp: Option<u64>,
+}
+
+/// [`crate::position::Seen`] by name.
+#[derive(Clone, Debug)]
+pub(super) struct NamedSeen {
+    pub source: Arc<str>,
+    pub position: Position,
+    pub deleted: bool,
+    pub live_at: Micros,
+}
+
+impl MemoryDatabase {
+    /// Creates a table, or puts another in its place. `unique` are sets of column indexes besides the key;
+    /// `defaults` is one row of the shape's columns, whose cells that are a value fill new rows.
+    pub async fn create(&self, shape: TableShape, unique: Vec<Vec<usize>>, defaults: Columns) {
+        let shape = TableShape { has_other_unique: !unique.is_empty(), ..shape };
+        let name = shape.name.clone();
+        let table = MemoryTable { shape: Arc::new(shape), unique, defaults, rows: BTreeMap::new() };
+        self.state.lock().await.tables.insert(name, table);
+    }
+
+    /// Adds a nullable column without a default, which is no write of any row.
+    pub async fn add_column(&self, table: &str, column: ColumnShape) {
+        let mut state = self.state.lock().await;
+        let Some(table) = state.tables.get_mut(table) else { return };
+        let logical = column.logical;
+        let add = |cells: &mut Columns| {
+            let mut added = Column::new(logical);
+            added.push_state(State::Null);
+            cells.columns.push(added);
+        };
+        Arc::make_mut(&mut table.shape).columns.push(column);
+        add(&mut table.defaults);
+        for row in table.rows.values_mut() {
+            add(&mut Arc::make_mut(row).cells);
+        }
+    }
+
+    /// Drops a table.
+    pub async fn drop_table(&self, name: &str) {
+        self.state.lock().await.tables.remove(name);
+    }
+
+    /// Writes these columns of a row (one row of `cells`, in the order of `columns`) as the application; the
+    /// constraints are not looked at. Does nothing where there is no such table.
+    pub async fn write(&self, table: &str, columns: &[usize], cells: &Columns) {
+        let mut state = self.state.lock().await;
+        state.stamp += 1;
+        let stamp = state.stamp;
+        if let Some(table) = state.tables.get_mut(table) {
+            table.put(columns, cells, 0, stamp);
+        }
+    }
+
+    /// Deletes a row by its canonical key, as the application.
+    pub async fn delete(&self, table: &str, key: &[u8]) {
+        if let Some(table) = self.state.lock().await.tables.get_mut(table) {
+            table.rows.remove(key);
+        }
+    }
+
+    /// All rows of a table in the order of their canonical keys; `None` where there is no such table.
+    pub async fn rows(&self, table: &str) -> Option<Columns> {
+        let state = self.state.lock().await;
+        let table = state.tables.get(table)?;
+        let mut all = Columns::new(table.shape.logicals());
+        for row in table.rows.values() {
+            all.push_row_from(&row.cells, 0);
+        }
+        Some(all)
+    }
+
+    /// Lets all leases end, by moving the database's clock.
+    pub async fn end_leases(&self) {
+        let mut state = self.state.lock().await;
+        let last = state.checkpoints.values().filter_map(|c| c.lease_until).max();
+        state.ahead = last.unwrap_or_default().saturating_add(1).max(state.ahead);
+    }
+
+    /// The sidecar's contents in a form for people.
+    pub async fn sidecar(&self) -> String {
+        let state = self.state.lock().await;
+        format!(
+            "{:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+            state.versions,
+            state.gates,
+            state.checkpoints,
+            state.decisions,
+            state.dead,
+            state.generations,
+            state.suppressed
+        )
+    }
+}
+
+impl MemoryTable {
+    /// Writes columns of row `i` of `cells`; returns the row's canonical key.
+    pub(super) fn put(&mut self, columns: &[usize], cells: &Columns, i: usize, stamp: u64) -> Vec<u8> {
+        let of = |column: usize| columns.iter().position(|c| *c == column).map(|at| &cells.columns[at]);
+        let keys: Vec<_> = self.shape.key.iter().filter_map(|&k| of(k)).collect();
+        let mut key = Vec::new();
+        canonical::key(&keys, i, &mut key);
+        let before = self.rows.get(&key);
+        let mut row = Columns::new(self.shape.logicals());
+        for (column, into) in row.columns.iter_mut().enumerate() {
+            match (of(column), before) {
+                (Some(named), _) => into.push_from(named, i),
+                (None, Some(before)) => into.push_from(&before.cells.columns[column], 0),
+                (None, None) if self.defaults.columns[column].state(0) == State::Value => {
+                    into.push_from(&self.defaults.columns[column], 0);
+                }
+                (None, None) => into.push_state(State::Null),
+            }
+        }
+        row.end_row();
+        self.rows.insert(key.clone(), Arc::new(Stored { cells: row, stamp }));
+        key
+    }
+
+    /// The first column that is null although it may not be.
+    pub(super) fn null_where_none_may_be(&self, key: &[u8]) -> Option<&str> {
+        let row = self.rows.get(key)?;
+        let columns = self.shape.columns.iter().zip(&row.cells.columns);
+        let mut refused = columns.filter(|(shape, cell)| shape.not_null && cell.state(0) != State::Value);
+        refused.next().map(|(shape, _)| shape.name.as_str())
+    }
+
+    /// Sets of keys whose rows have the same values in unique columns.
+    pub(super) fn clashes(&self) -> Vec<Vec<&[u8]>> {
+        let mut all = Vec::new();
+        for columns in &self.unique {
+            let mut holders: BTreeMap<Vec<u8>, Vec<&[u8]>> = BTreeMap::new();
+            for (key, row) in &self.rows {
+                let cells: Vec<_> = columns.iter().map(|&c| &row.cells.columns[c]).collect();
+                if cells.iter().all(|c| c.state(0) == State::Value) {
+                    let mut value = Vec::new();
+                    canonical::key(&cells, 0, &mut value);
+                    holders.entry(value).or_default().push(key);
+                }
+            }
+            all.extend(holders.into_values().filter(|keys| keys.len() > 1));
+        }
+        all
+    }
+}

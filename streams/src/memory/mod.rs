@@ -1,0 +1,7 @@
+//! Both ends in memory: the models that tests compare the real ones with. They keep the same contracts.
+
+pub mod source;
+pub mod database;
+pub mod sink;
+mod write;
+mod records;

@@ -1,0 +1,117 @@
+//! The sidecar of a database in memory, for people.
+
+use super::{database::Remembered, sink};
+use crate::{
+    checkpoint::Checkpoint,
+    columns::Columns,
+    records::{
+        DeadLetterRecord, DecisionRecord, GenerationRecord, KeyRecord, Query, Records, SeenRecord,
+        VersionRecord,
+    },
+    sink::SinkError,
+    standing::StandingKind,
+    table::TableShape,
+    text,
+};
+
+impl Records for sink::MemorySink {
+    async fn checkpoints(&self, pipeline: Option<&str>) -> Result<Vec<Checkpoint>, SinkError> {
+        let state = self.database.state.lock().await;
+        Ok(state.checkpoints.values().filter(|c| is_of(pipeline, &c.lane)).cloned().collect())
+    }
+
+    async fn decisions(&self, query: &Query) -> Result<Vec<DecisionRecord>, SinkError> {
+        let state = self.database.state.lock().await;
+        let found = state.decisions.iter().rev().filter(|(key, d)| {
+            is_of(query.pipeline.as_deref(), &d.lane)
+                && query.table.as_ref().is_none_or(|t| *t == d.table)
+                && query.key.as_ref().is_none_or(|k| k == key)
+                && query.word.as_ref().is_none_or(|w| *w == d.kind)
+                && query.id.as_ref().is_none_or(|id| d.id.starts_with(id))
+        });
+        Ok(found.map(|(_, d)| d.clone()).take(query.limit as usize).collect())
+    }
+
+    async fn conflict_counts(
+        &self,
+        pipeline: Option<&str>,
+    ) -> Result<Vec<(String, String, String, u64)>, SinkError> {
+        let state = self.database.state.lock().await;
+        let mut counts = std::collections::BTreeMap::new();
+        for (_, d) in state.decisions.iter().filter(|(_, d)| is_of(pipeline, &d.lane)) {
+            *counts.entry((d.table.clone(), d.kind.clone(), d.outcome.clone())).or_insert(0) += 1;
+        }
+        Ok(counts.into_iter().map(|((table, kind, outcome), n)| (table, kind, outcome, n)).collect())
+    }
+
+    async fn dead_letters(&self, query: &Query) -> Result<Vec<DeadLetterRecord>, SinkError> {
+        let state = self.database.state.lock().await;
+        let found = state.dead.iter().rev().filter(|(key, d)| {
+            is_of(query.pipeline.as_deref(), &d.lane)
+                && query.table.as_ref().is_none_or(|t| Some(t) == d.table.as_ref())
+                && query.key.as_ref().is_none_or(|k| Some(k) == key.as_ref())
+                && query.word.as_ref().is_none_or(|w| *w == d.state)
+                && query.id.as_ref().is_none_or(|id| *id == d.id.to_string())
+        });
+        Ok(found.map(|(_, d)| d.clone()).take(query.limit as usize).collect())
+    }
+
+    async fn discard(&self, id: i64, by: &str, note: Option<&str>) -> Result<bool, SinkError> {
+        let mut state = self.database.state.lock().await;
+        let now = text::format_timestamp(sink::now(&state));
+        let open = state.dead.iter_mut().map(|(_, d)| d).find(|d| d.id == id && d.state == "open");
+        Ok(open.is_some_and(|letter| {
+            letter.state = "discarded".into();
+            letter.closed_at = Some(now);
+            letter.closed_by = Some(by.into());
+            letter.note = note.map(String::from);
+            true
+        }))
+    }
+
+    async fn key(&self, shape: &TableShape, key: &[u8], _cells: &Columns) -> Result<KeyRecord, SinkError> {
+        let state = self.database.state.lock().await;
+        let stored = state.tables.get(&shape.name).and_then(|t| t.rows.get(key));
+        let remembered = state.versions.get(&(shape.name.clone(), key.to_vec()));
+        let names = shape.columns.iter().map(|c| c.name.as_str());
+        let json = stored.map(|s| text::to_json(names.zip(&s.cells.columns), 0));
+        Ok(KeyRecord {
+            row: json.and_then(|j| serde_json::from_str(&j).ok()),
+            version: remembered.map(version_record),
+            local: sink::is_local(stored.map(|s| s.stamp), remembered),
+        })
+    }
+
+    async fn generations(&self, pipeline: Option<&str>) -> Result<Vec<GenerationRecord>, SinkError> {
+        let state = self.database.state.lock().await;
+        Ok(state.generations.iter().rev().filter(|g| is_of(pipeline, &g.lane)).cloned().collect())
+    }
+}
+
+fn is_of(pipeline: Option<&str>, lane: &str) -> bool {
+    pipeline.is_none_or(|p| lane.strip_prefix(p).is_some_and(|rest| rest.starts_with('/')))
+}
+
+fn version_record(stored: &Remembered) -> VersionRecord {
+    let seen = stored.seen.iter().map(|s| SeenRecord {
+        source: s.source.to_string(),
+        epoch: s.position.epoch,
+        commit: s.position.commit,
+        ordinal: s.position.ordinal,
+        deleted: s.deleted,
+    });
+    VersionRecord {
+        standing: match stored.standing {
+            StandingKind::Row => "row",
+            StandingKind::Tombstone => "tombstone",
+            StandingKind::Absence => "absence",
+            StandingKind::Kept => "kept",
+            StandingKind::Nothing => "nothing",
+        }
+        .into(),
+        origin: stored.origin.to_string(),
+        committed_at: text::format_timestamp(stored.committed_at),
+        seen: seen.collect(),
+        ordered_by: stored.ordered_by.as_deref().and_then(|t| serde_json::from_str(t).ok()),
+    }
+}

@@ -1,0 +1,303 @@
+//! The sink in memory: the contract of [`Sink`] and [`Claim`] without a database, as the model that tests compare
+//! with. A batch works on a copy of the contents that takes their place at commit.
+
+use std::sync::Arc;
+
+use tokio::sync::OwnedMutexGuard;
+
+use super::{
+    database::{Contents, MemoryDatabase, NamedSeen, Remembered},
+    write::write,
+};
+use crate::{
+    checkpoint::Checkpoint,
+    columns::Columns,
+    disposition::Counts,
+    names::Names,
+    position::{Micros, Seen},
+    records::GenerationRecord,
+    sink::{Cause, Claim, ClaimRequest, CommitError, Problem, Sink, SinkError, TableName},
+    standing::{
+        LocalWrite, Standing, StandingKey, StandingKind, StandingTable, Version, Wanted, WantedTable,
+    },
+    table::TableShape,
+    text,
+    writes::Writes,
+};
+
+/// A sink on a database in memory.
+#[derive(Clone, Debug, Default)]
+pub struct MemorySink {
+    pub(super) database: MemoryDatabase,
+}
+
+impl MemorySink {
+    /// A sink on a database, which others may share.
+    #[must_use]
+    pub fn new(database: MemoryDatabase) -> Self {
+        MemorySink { database }
+    }
+}
+
+/// A lane of a memory sink.
+#[derive(Debug)]
+pub struct MemoryClaim {
+    database: MemoryDatabase,
+    request: ClaimRequest,
+    checkpoint: Checkpoint,
+    /// The open transaction: nobody else reads or writes.
+    open: Option<OwnedMutexGuard<Contents>>,
+}
+
+impl Sink for MemorySink {
+    type Claim = MemoryClaim;
+
+    async fn prepare(&self) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    async fn check(&self) -> Result<Vec<Problem>, SinkError> {
+        Ok(Vec::new())
+    }
+
+    async fn shapes(&self, tables: &[TableName]) -> Result<Vec<Result<TableShape, Vec<Problem>>>, SinkError> {
+        let state = self.database.state.lock().await;
+        Ok(tables.iter().map(|asked| shape(&state, asked)).collect())
+    }
+
+    async fn claim(&self, request: ClaimRequest) -> Result<MemoryClaim, SinkError> {
+        let mut state = self.database.state.lock().await;
+        let lane = request.lane.to_string();
+        let now = now(&state);
+        let checkpoint = state.checkpoints.entry(lane.clone()).or_insert_with(|| fresh(&lane, &request));
+        if checkpoint.plan != request.plan {
+            let (stored, asked) = (checkpoint.plan, request.plan);
+            return Err(SinkError::OtherPlan { lane, stored, asked });
+        }
+        if let (Some(owner), Some(until)) = (&checkpoint.owner, checkpoint.lease_until)
+            && *owner != request.owner
+            && until > now
+        {
+            let ends_in_ms = (until - now).div_euclid(1000) + 1;
+            return Err(SinkError::Held { lane, owner: owner.clone(), ends_in_ms });
+        }
+        checkpoint.epoch += 1;
+        checkpoint.owner = Some(request.owner.clone());
+        checkpoint.lease_until = Some(now.saturating_add(lease(&request)));
+        let checkpoint = checkpoint.clone();
+        Ok(MemoryClaim { database: self.database.clone(), request, checkpoint, open: None })
+    }
+}
+
+fn shape(state: &Contents, asked: &TableName) -> Result<TableShape, Vec<Problem>> {
+    let problem =
+        |what: String| Problem { table: Some(asked.name.clone()), what, hint: "create it first".into() };
+    let Some(table) = state.tables.get(&asked.name) else {
+        return Err(vec![problem(format!("there is no table `{}`", asked.name))]);
+    };
+    let mut shape = TableShape::clone(&table.shape);
+    let find =
+        |name: &String| shape.column(name).ok_or_else(|| problem(format!("there is no key column `{name}`")));
+    let found: (Vec<_>, Vec<_>) = asked.key.iter().map(find).partition(Result::is_ok);
+    let problems: Vec<Problem> = found.1.into_iter().filter_map(Result::err).collect();
+    let key: Vec<usize> = found.0.into_iter().filter_map(Result::ok).collect();
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let same = key.len() == shape.key.len() && key.iter().all(|k| shape.key.contains(k));
+    if !same {
+        return Err(vec![problem("the key is not the table's".into())]);
+    }
+    shape.key = key;
+    Ok(shape)
+}
+
+fn fresh(lane: &str, request: &ClaimRequest) -> Checkpoint {
+    Checkpoint {
+        lane: lane.into(),
+        stream: request.stream.clone(),
+        stream_created: request.stream_created,
+        sequence: 0,
+        scanned: 0,
+        epoch: 0,
+        owner: None,
+        lease_until: None,
+        generation: 0,
+        plan: request.plan,
+        delivered: 0,
+        counts: Counts::default(),
+        committed_at: None,
+    }
+}
+
+pub(super) fn now(state: &Contents) -> Micros {
+    jiff::Timestamp::now().as_microsecond().max(state.ahead)
+}
+
+fn lease(request: &ClaimRequest) -> Micros {
+    i64::try_from(request.lease.as_micros()).unwrap_or(i64::MAX)
+}
+
+impl Claim for MemoryClaim {
+    fn checkpoint(&self) -> &Checkpoint {
+        &self.checkpoint
+    }
+
+    async fn begin(&mut self, asked: Wanted) -> Result<Standing, SinkError> {
+        self.open = None;
+        let state = Arc::clone(&self.database.state).lock_owned().await;
+        if !self.is_ours(&state) || self.checkpoint.sequence != asked.from {
+            return Err(SinkError::Fenced(self.checkpoint.lane.clone()));
+        }
+        let mut standing = Standing::default();
+        for table in &asked.tables {
+            standing.tables.push(self.stands(&state, table)?);
+        }
+        self.open = Some(state);
+        Ok(standing)
+    }
+
+    async fn commit(&mut self, writes: Writes) -> Result<Checkpoint, CommitError> {
+        let Some(mut state) = self.open.take() else {
+            return Err(CommitError::Again(cause("closed", "there is no open transaction")));
+        };
+        let mut after = Contents::clone(&state);
+        write(&mut after, &self.request, &writes)?;
+        let checkpoint = advanced(&self.checkpoint, &writes, now(&state) + lease(&self.request));
+        after.checkpoints.insert(checkpoint.lane.clone(), checkpoint.clone());
+        *state = after;
+        self.checkpoint = checkpoint.clone();
+        Ok(checkpoint)
+    }
+
+    async fn abandon(&mut self) {
+        self.open = None;
+    }
+
+    async fn idle(&mut self, scanned: u64) -> Result<(), SinkError> {
+        let mut state = self.database.state.lock().await;
+        self.fenced(&state)?;
+        let checkpoint = &mut self.checkpoint;
+        checkpoint.sequence = checkpoint.sequence.max(scanned);
+        checkpoint.scanned = checkpoint.scanned.max(checkpoint.sequence);
+        checkpoint.lease_until = Some(now(&state) + lease(&self.request));
+        state.checkpoints.insert(checkpoint.lane.clone(), checkpoint.clone());
+        Ok(())
+    }
+
+    async fn generation(&mut self, from_sequence: u64, plugins: String, by: &str) -> Result<i64, SinkError> {
+        let mut state = self.database.state.lock().await;
+        self.fenced(&state)?;
+        let plugins: serde_json::Value = serde_json::from_str(&plugins).unwrap_or(plugins.into());
+        let lane = &self.checkpoint.lane;
+        let newest = state.generations.iter().rev().find(|g| g.lane == *lane);
+        if let Some(known) = newest.filter(|g| g.plugins == plugins) {
+            return Ok(known.id);
+        }
+        let id = i64::try_from(state.generations.len()).unwrap_or(i64::MAX) + 1;
+        let at = text::format_timestamp(now(&state));
+        let generation =
+            GenerationRecord { id, lane: lane.clone(), from_sequence, plugins, at, by: by.into() };
+        state.generations.push(generation);
+        Ok(id)
+    }
+
+    async fn release(&mut self) {
+        self.open = None;
+        let mut state = self.database.state.lock().await;
+        if self.is_ours(&state)
+            && let Some(checkpoint) = state.checkpoints.get_mut(&self.checkpoint.lane)
+        {
+            checkpoint.owner = None;
+            checkpoint.lease_until = None;
+        }
+    }
+}
+
+impl MemoryClaim {
+    fn is_ours(&self, state: &Contents) -> bool {
+        let ours = &self.checkpoint;
+        let same = |c: &Checkpoint| c.epoch == ours.epoch && c.sequence == ours.sequence;
+        state.checkpoints.get(&ours.lane).is_some_and(same)
+    }
+
+    fn fenced(&self, state: &Contents) -> Result<(), SinkError> {
+        if self.is_ours(state) { Ok(()) } else { Err(SinkError::Fenced(self.checkpoint.lane.clone())) }
+    }
+
+    fn stands(&self, state: &Contents, asked: &WantedTable) -> Result<StandingTable, SinkError> {
+        let shape = &self.request.tables[asked.table.index()];
+        let Some(table) = state.tables.get(&shape.name) else {
+            let what = format!("what stands in table `{}` could not be read: there is none", shape.name);
+            return Err(SinkError::Setup { what, hint: "create it first".into() });
+        };
+        let names = &self.request.names;
+        let mut found = StandingTable { rows: Columns::new(shape.logicals()), ..StandingTable::default() };
+        if !asked.versions {
+            let gate = state.gates.get(&(self.checkpoint.lane.clone(), shape.name.clone()));
+            found.gate = gate.into_iter().flatten().filter_map(|s| seen(names, s)).collect();
+        }
+        for key in &asked.keys {
+            let row = table.rows.get(key);
+            let remembered = state.versions.get(&(shape.name.clone(), key.clone()));
+            let mut standing = StandingKey::default();
+            if let Some(row) = row {
+                found.rows.push_row_from(&row.cells, 0);
+                standing.row = Some(last(&found.rows));
+            }
+            if asked.versions {
+                let local = is_local(row.map(|r| r.stamp), remembered);
+                standing.local = local.then_some(LocalWrite { at: None });
+                standing.version = remembered.and_then(|r| version(names, r));
+                let json = remembered.and_then(|r| r.ordered_by.as_deref());
+                let read = json.map(|j| text::from_json(shape, &asked.order_columns, j, &mut found.rows));
+                standing.ordered_by = read.and_then(Result::ok).map(|()| last(&found.rows));
+            }
+            found.keys.push(standing);
+        }
+        Ok(found)
+    }
+}
+
+pub(super) fn is_local(stamp: Option<u64>, remembered: Option<&Remembered>) -> bool {
+    match (stamp, remembered) {
+        (None, r) => r.is_some_and(|r| r.standing == StandingKind::Row),
+        (Some(stamp), Some(r)) => r.standing != StandingKind::Row || r.stamp != Some(stamp),
+        (Some(_), None) => true,
+    }
+}
+
+fn last(rows: &Columns) -> u32 {
+    u32::try_from(rows.rows() - 1).expect("a batch has far fewer than 4 billion rows")
+}
+
+fn seen(names: &Names, stored: &NamedSeen) -> Option<Seen> {
+    let source = names.intern(&stored.source).ok()?;
+    Some(Seen { source, position: stored.position, deleted: stored.deleted, live_at: stored.live_at })
+}
+
+fn version(names: &Names, stored: &Remembered) -> Option<Version> {
+    Some(Version {
+        standing: stored.standing,
+        origin: names.intern(&stored.origin).ok()?,
+        committed_at: stored.committed_at,
+        seen: stored.seen.iter().filter_map(|s| seen(names, s)).collect(),
+        clock: stored.clock.clone(),
+    })
+}
+
+pub(super) fn cause(code: &str, text: impl Into<String>) -> Cause {
+    Cause { code: code.into(), text: text.into() }
+}
+
+fn advanced(before: &Checkpoint, writes: &Writes, lease_until: Micros) -> Checkpoint {
+    let mut after = before.clone();
+    after.sequence = writes.through;
+    after.scanned = before.scanned.max(writes.scanned).max(writes.through);
+    after.counts.add_all(&writes.counts);
+    after.delivered += writes.counts.sum();
+    after.committed_at = before.committed_at.max(writes.committed_at);
+    after.generation = writes.generation;
+    after.lease_until = Some(lease_until);
+    after
+}

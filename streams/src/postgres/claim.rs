@@ -1,0 +1,268 @@
+//! A claimed lane: one connection, one transaction at a time. Holds what a batch needs to know of the server
+//! between batches; a batch itself stands in `begin`, `write` and `order`.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio_postgres::{Client, Error};
+
+use crate::{
+    checkpoint::Checkpoint,
+    sink::{Claim, ClaimRequest, CommitError, SinkError},
+    standing::{Standing, Wanted},
+    table::TableId,
+    writes::Writes,
+};
+
+use super::{
+    Shared, catalog,
+    fate,
+    ids::{self, Ids},
+    lane, origin,
+    params::Param,
+    partitions,
+    session::Session,
+    sidecar::Batch,
+    standing::Open,
+    target::Target,
+};
+
+/// How often the history's partitions are looked after.
+const UPKEEP: Duration = Duration::from_secs(3600);
+
+/// See the module.
+pub struct PostgresClaim {
+    pub(super) facts: Facts,
+    pub(super) session: Session,
+    pub(super) checkpoint: Checkpoint,
+    pub(super) open: Option<Open>,
+    /// Whether the server may be inside a transaction of ours, also after a call that was given up half-way.
+    pub(super) in_transaction: bool,
+    /// How often in a row a key that was not there came meanwhile.
+    pub(super) clashes: u32,
+    pub(super) keeps_commit_times: bool,
+    upkeep_at: Instant,
+}
+
+/// What a claim knows of the lane and of the server.
+pub(super) struct Facts {
+    pub shared: Arc<Shared>,
+    pub request: ClaimRequest,
+    /// The lane's name, as the sidecar has it.
+    pub lane: String,
+    /// The plan's tables, by their id.
+    pub targets: Vec<Target>,
+    pub ids: Ids,
+    /// What suppressed keys are hashed with.
+    pub secret: Vec<u8>,
+}
+
+impl Facts {
+    pub(super) fn target(&self, table: TableId) -> &Target {
+        &self.targets[table.index()]
+    }
+
+    /// What the sidecar's statements of a batch are made of.
+    pub(super) fn batch<'a>(&'a self, open: &'a Open, writes: &'a Writes) -> Batch<'a> {
+        Batch {
+            lane: &self.lane,
+            stream: &self.request.stream,
+            lease_seconds: lane::lease_seconds(&self.request),
+            secret: &self.secret,
+            targets: &self.targets,
+            ids: &self.ids,
+            open,
+            writes,
+        }
+    }
+}
+
+impl PostgresClaim {
+    /// Takes the lane and learns what a batch needs to know.
+    pub(super) async fn take(shared: Arc<Shared>, request: ClaimRequest) -> Result<Self, SinkError> {
+        let lane = request.lane.to_string();
+        let mut session = connect(&shared, &lane).await?;
+        let failed = |e: Error| fate::sink_error(&e, "reading the sidecar tables");
+        let meta = "SELECT secret, current_setting('track_commit_timestamp')::bool FROM reconverge.meta";
+        let meta =
+            session.client.query_opt(meta, &[]).await.map_err(failed)?.ok_or_else(|| SinkError::Setup {
+                what: "the sidecar tables are empty".into(),
+                hint: "run `reconverge check`".into(),
+            })?;
+        let mut ids = Ids::new(Arc::clone(&request.names));
+        ids.load(&session.client).await.map_err(failed)?;
+        let targets = targets(&shared, &session.client, &request).await?;
+        partitions::keep(&session.client).await.map_err(failed)?;
+        let checkpoint = lane::claim(&mut session, &request, &lane).await?;
+        Ok(PostgresClaim {
+            facts: Facts { secret: meta.get(0), shared, request, lane, targets, ids },
+            keeps_commit_times: meta.get(1),
+            upkeep_at: Instant::now() + UPKEEP,
+            open: None,
+            in_transaction: false,
+            clashes: 0,
+            session,
+            checkpoint,
+        })
+    }
+
+    /// Connects anew where the connection is known to be gone.
+    pub(super) async fn connected(&mut self) -> Result<(), SinkError> {
+        if self.session.client.is_closed() {
+            self.session = connect(&self.facts.shared, &self.facts.lane).await?;
+            self.in_transaction = false;
+        }
+        Ok(())
+    }
+
+    /// Ends the transaction, if there is one, without a trace.
+    pub(super) async fn close(&mut self) {
+        if std::mem::take(&mut self.in_transaction) && self.session.say("ROLLBACK").await.is_err() {
+            // The server rolls back when the connection ends; a new one is made at the next call.
+            tracing::debug!(lane = self.facts.lane, "connection lost at rollback");
+        }
+    }
+
+    /// Looks after the history's partitions, at most hourly.
+    pub(super) async fn upkeep(&mut self) -> Result<(), SinkError> {
+        if Instant::now() < self.upkeep_at {
+            return Ok(());
+        }
+        let client = self.facts.shared.server.connect().await?;
+        partitions::keep(&client)
+            .await
+            .map_err(|e| fate::sink_error(&e, "making the history's partitions"))?;
+        self.upkeep_at = Instant::now() + UPKEEP;
+        Ok(())
+    }
+
+    async fn keep_lane(&mut self, scanned: u64) -> Result<Option<Checkpoint>, Error> {
+        let keep = format!(
+            "UPDATE reconverge.checkpoint SET sequence = greatest(sequence, $4::bigint), \
+             scanned = greatest(scanned, $4::bigint), heartbeat_at = clock_timestamp(), \
+             lease_until = clock_timestamp() + make_interval(secs => $5::float8) \
+             WHERE lane = $1::text AND epoch = $2::bigint AND sequence = $3::bigint RETURNING {}",
+            lane::COLUMNS
+        );
+        let at = [self.checkpoint.epoch, self.checkpoint.sequence.cast_signed(), scanned.cast_signed()]
+            .map(Param::Int8);
+        let [epoch, sequence, scanned] = at;
+        let lease = Param::Float8(lane::lease_seconds(&self.facts.request));
+        let rows = self
+            .session
+            .query(&keep, vec![Param::Text(&self.facts.lane), epoch, sequence, scanned, lease])
+            .await?;
+        Ok(rows.first().and_then(|row| lane::read(row).ok()))
+    }
+
+    async fn number_generation(
+        &mut self,
+        from_sequence: u64,
+        plugins: &str,
+        by: &str,
+    ) -> Result<Option<i64>, Error> {
+        let lock =
+            "SELECT 1 FROM reconverge.checkpoint WHERE lane = $1::text AND epoch = $2::bigint FOR UPDATE";
+        let newest = "SELECT id FROM reconverge.generation WHERE lane = $1::text AND plugins = $2::text::jsonb \
+                      AND id = (SELECT max(id) FROM reconverge.generation WHERE lane = $1)";
+        let add = "INSERT INTO reconverge.generation (lane, from_sequence, plugins, by) \
+                   VALUES ($1::text, $2::bigint, $3::text::jsonb, $4::text) RETURNING id";
+        self.in_transaction = true;
+        self.session.say("BEGIN").await?;
+        let ours = self
+            .session
+            .query(lock, vec![Param::Text(&self.facts.lane), Param::Int8(self.checkpoint.epoch)])
+            .await?;
+        if ours.is_empty() {
+            return Ok(None);
+        }
+        let mut rows =
+            self.session.query(newest, vec![Param::Text(&self.facts.lane), Param::Text(plugins)]).await?;
+        if rows.is_empty() {
+            let from = Param::Int8(from_sequence.cast_signed());
+            rows = self
+                .session
+                .query(add, vec![Param::Text(&self.facts.lane), from, Param::Text(plugins), Param::Text(by)])
+                .await?;
+        }
+        self.session.say("COMMIT").await?;
+        self.in_transaction = false;
+        Ok(rows.first().map(|row| row.get(0)))
+    }
+}
+
+/// A lane's connection.
+pub(super) async fn connect(shared: &Shared, lane: &str) -> Result<Session, SinkError> {
+    let client = shared.server.connect_lane().await?;
+    origin::take(&client, lane).await;
+    Ok(Session::new(client))
+}
+
+/// The plan's tables as they are now.
+async fn targets(shared: &Shared, client: &Client, request: &ClaimRequest) -> Result<Vec<Target>, SinkError> {
+    let failed = |e: Error| fate::sink_error(&e, "reading the catalog");
+    let mut targets = Vec::with_capacity(request.tables.len());
+    for shape in &request.tables {
+        let gone =
+            |what: String| SinkError::Setup { what, hint: "run `reconverge check` and start again".into() };
+        let found = catalog::find(client, &shared.schema, &shape.name).await.map_err(failed)?;
+        let found = found.ok_or_else(|| gone(format!("table {} is gone", shape.name)))?;
+        let id = ids::target(client, &found.full_name(), shape).await.map_err(failed)?;
+        let target = Target::new(id, Arc::clone(shape), &found);
+        targets
+            .push(target.map_err(|column| gone(format!("column {column} of table {} is gone", shape.name)))?);
+    }
+    Ok(targets)
+}
+
+impl Claim for PostgresClaim {
+    fn checkpoint(&self) -> &Checkpoint {
+        &self.checkpoint
+    }
+
+    async fn begin(&mut self, asked: Wanted) -> Result<Standing, SinkError> {
+        self.abandon().await;
+        let (standing, open) = self.open(asked).await?;
+        self.open = Some(open);
+        Ok(standing)
+    }
+
+    async fn commit(&mut self, writes: Writes) -> Result<Checkpoint, CommitError> {
+        self.write(&writes).await
+    }
+
+    async fn abandon(&mut self) {
+        self.open = None;
+        self.close().await;
+    }
+
+    async fn idle(&mut self, scanned: u64) -> Result<(), SinkError> {
+        self.abandon().await;
+        self.connected().await?;
+        let kept = self.keep_lane(scanned).await.map_err(|e| fate::sink_error(&e, "keeping the lane"))?;
+        self.checkpoint = kept.ok_or_else(|| SinkError::Fenced(self.facts.lane.clone()))?;
+        self.upkeep().await
+    }
+
+    async fn generation(&mut self, from_sequence: u64, plugins: String, by: &str) -> Result<i64, SinkError> {
+        self.abandon().await;
+        self.connected().await?;
+        let number = self.number_generation(from_sequence, &plugins, by).await;
+        self.close().await;
+        let number = number.map_err(|e| fate::sink_error(&e, "recording the generation"))?;
+        number.ok_or_else(|| SinkError::Fenced(self.facts.lane.clone()))
+    }
+
+    async fn release(&mut self) {
+        self.abandon().await;
+        let give_up = "UPDATE reconverge.checkpoint SET owner = NULL, lease_until = NULL \
+                       WHERE lane = $1::text AND epoch = $2::bigint";
+        let params = vec![Param::Text(&self.facts.lane), Param::Int8(self.checkpoint.epoch)];
+        if self.session.query(give_up, params).await.is_err() {
+            // The lease runs out by itself.
+            tracing::debug!(lane = self.facts.lane, "lane not released: connection lost");
+        }
+    }
+}

@@ -1,0 +1,83 @@
+-- The sidecar tables of Reconverge in PostgreSQL, layout 1. Run under an advisory lock, in one transaction.
+CREATE SCHEMA IF NOT EXISTS reconverge;
+CREATE TABLE IF NOT EXISTS reconverge.meta (         -- one row
+  one boolean PRIMARY KEY DEFAULT true CHECK (one),
+  layout int NOT NULL,                               -- version of these tables
+  secret bytea NOT NULL);                            -- for suppressed.key_hash; never leaves the database
+CREATE TABLE IF NOT EXISTS reconverge.source (
+  id smallint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text UNIQUE NOT NULL,
+  region text NOT NULL, epoch int NOT NULL DEFAULT 0, grade "char" NOT NULL);
+CREATE TABLE IF NOT EXISTS reconverge.target (       -- one row per table
+  id smallint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text UNIQUE NOT NULL,
+  since_sequence jsonb NOT NULL DEFAULT '{}',        -- per lane: changes before it were never ours
+  baseline_source smallint REFERENCES reconverge.source, baseline_position bigint, baseline_at bigint,
+  paused text,                                       -- reason; null = runs
+  key_columns text[] NOT NULL,                       -- the key as the pipeline declares it: names for key bytes
+  key_types text[] NOT NULL);                        -- their logical types
+CREATE TABLE IF NOT EXISTS reconverge.checkpoint (
+  lane text PRIMARY KEY,                             -- pipeline/source/lane/partition
+  stream text NOT NULL, stream_created timestamptz NOT NULL,
+  sequence bigint NOT NULL DEFAULT 0,                -- everything up to here has a disposition
+  scanned bigint NOT NULL DEFAULT 0,                 -- everything up to here has been looked at (>= sequence)
+  owner text, epoch bigint NOT NULL DEFAULT 0, lease_until timestamptz, heartbeat_at timestamptz,
+  generation bigint NOT NULL, plan bytea NOT NULL,   -- digest of tables, lanes and keys in force
+  delivered bigint NOT NULL DEFAULT 0,               -- the ledger: delivered = sum(counts)
+  counts bigint[] NOT NULL DEFAULT '{}',             -- by disposition number, parked included
+  committed_at bigint                                -- newest source commit time applied, for lag
+) WITH (fillfactor = 50);
+CREATE TABLE IF NOT EXISTS reconverge.version (
+  target smallint NOT NULL, key bytea NOT NULL,      -- canonical key bytes; 0xff and a lane's name: its gate
+  standing "char" NOT NULL,                          -- r row, d tombstone, a absence, p row kept in parked, g gate
+  origin smallint NOT NULL, committed_at bigint NOT NULL,   -- of the value that stands; microseconds
+  seen_source smallint[] NOT NULL, seen_epoch int[] NOT NULL,
+  seen_commit bigint[] NOT NULL, seen_ordinal bigint[] NOT NULL, -- newest position of EVERY source
+  seen_deleted boolean[] NOT NULL,                   -- whether that newest change was a delete
+  seen_at bigint[] NOT NULL,                         -- commit time of its newest live change, for snapshot rows
+  row_xmin xid,                                      -- xmin of the row as we wrote it: tells local writes
+  clock jsonb, ordered_by jsonb,                     -- vector; order columns of a tombstone or an absence
+  PRIMARY KEY (target, key)) WITH (fillfactor = 80);
+CREATE INDEX IF NOT EXISTS version_tombstones ON reconverge.version (committed_at) WHERE standing IN ('d','a');
+CREATE TABLE IF NOT EXISTS reconverge.parked (
+  target smallint NOT NULL, key bytea NOT NULL,
+  source smallint NOT NULL, epoch int NOT NULL, commit_position bigint NOT NULL, ordinal bigint NOT NULL,
+  lane text NOT NULL, sequence bigint NOT NULL,
+  why text NOT NULL CHECK (why IN ('parent','orphaned','paused','skew')),
+  waits_target smallint, waits_key bytea,            -- the parent that is missing
+  ready boolean NOT NULL DEFAULT false,              -- set by the parent's transaction and by the sweep
+  change bytea NOT NULL,                             -- parent, orphaned: the row that stands; paused, skew: the change, before mapping
+  parked_at timestamptz NOT NULL DEFAULT now(), attempts int NOT NULL DEFAULT 0,
+  PRIMARY KEY (target, key, source, epoch, commit_position, ordinal));
+CREATE INDEX IF NOT EXISTS parked_waits ON reconverge.parked (waits_target, waits_key);
+CREATE INDEX IF NOT EXISTS parked_ready ON reconverge.parked (lane, sequence) WHERE ready;
+CREATE TABLE IF NOT EXISTS reconverge.suppressed (
+  target smallint NOT NULL, key_hash bytea NOT NULL, -- HMAC-SHA256(meta.secret, key): no suppressed bytes at rest
+  at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (target, key_hash));
+CREATE TABLE IF NOT EXISTS reconverge.dead_letter (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  lane text NOT NULL, stream text NOT NULL, sequence bigint NOT NULL, subject text NOT NULL,
+  target smallint, key bytea, stage text NOT NULL, code text NOT NULL, reason text NOT NULL,
+  generation bigint, headers jsonb,
+  bytes bytea,                                       -- null where residency had not passed it yet
+  digest bytea NOT NULL,                             -- sha256: proves a refetch by sequence
+  holds_key boolean NOT NULL DEFAULT false,
+  state text NOT NULL DEFAULT 'open' CHECK (state IN ('open','redriven','discarded')),
+  at timestamptz NOT NULL DEFAULT now(), closed_at timestamptz, closed_by text, note text,
+  UNIQUE (stream, sequence));
+CREATE TABLE IF NOT EXISTS reconverge.decision (
+  at timestamptz NOT NULL DEFAULT now(), id uuid NOT NULL DEFAULT gen_random_uuid(),
+  lane text NOT NULL, sequence bigint NOT NULL, target smallint NOT NULL, key bytea NOT NULL,
+  kind text NOT NULL, outcome text NOT NULL, decided_by text NOT NULL, generation bigint NOT NULL, reason text,
+  source smallint NOT NULL, commit_position bigint NOT NULL, ordinal bigint NOT NULL,
+  incoming_at bigint, current_origin smallint, current_at bigint,
+  incoming jsonb, current jsonb, applied jsonb,
+  PRIMARY KEY (at, id)) PARTITION BY RANGE (at);     -- days; kept 30; the host makes and drops them
+CREATE TABLE IF NOT EXISTS reconverge.seen_event (   -- only for sources without positions; kept 24 h
+  source smallint NOT NULL, event_id text NOT NULL, at timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (source, event_id));
+CREATE TABLE IF NOT EXISTS reconverge.generation (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, lane text NOT NULL, from_sequence bigint NOT NULL,
+  plugins jsonb NOT NULL, at timestamptz NOT NULL DEFAULT now(), by text NOT NULL);
+CREATE TABLE IF NOT EXISTS reconverge.failover (     -- region_version and the record of each failover
+  version int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, from_region text, to_region text NOT NULL,
+  reason text NOT NULL, votes jsonb NOT NULL, forced_by text, high_water jsonb NOT NULL,
+  started_at timestamptz NOT NULL DEFAULT now(), completed_at timestamptz);

@@ -1,0 +1,136 @@
+//! PostgreSQL as a sink: the user's own typed tables, and beside them the sidecar schema `reconverge`.
+//!
+//! In the order in which a batch meets them:
+//!
+//! 1. `connect` opens a session, `ddl` and `partitions` keep the sidecar tables, `catalog` and `shapes` say what
+//!    the user's tables are, `types` how each of their types travels.
+//! 2. `claim` holds a lane with its connection (`session`), its ownership (`lane`), the small numbers of sources
+//!    and tables (`ids`) and the mark on what it writes (`origin`).
+//! 3. `begin` opens a batch's transaction; `standing`, `cells` and `literal` read what stands.
+//! 4. `write` sends a batch in one go: `steps` over the user's tables (`target`, `params`), then the `sidecar`
+//!    with its `versions`.
+//!    What cannot be written so goes row by row (`order`); `fate` says what an error means.
+//! 5. `records` reads for people.
+//!
+//! One connection a lane, without a pool: a batch is a transaction, and its locks are the session's.
+
+mod types;
+mod fate;
+mod connect;
+mod ddl;
+mod partitions;
+mod catalog;
+mod shapes;
+mod session;
+mod params;
+mod literal;
+mod cells;
+mod ids;
+mod lane;
+mod origin;
+mod target;
+mod standing;
+mod claim;
+mod begin;
+mod steps;
+mod versions;
+mod sidecar;
+mod write;
+mod order;
+mod records;
+
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+use tokio_postgres::Client;
+
+use crate::{
+    sink::{ClaimRequest, Problem, Sink, SinkError, TableName},
+    table::TableShape,
+};
+
+pub use claim::PostgresClaim;
+
+/// The schema that tables are looked for in where the pipeline names none.
+pub const DEFAULT_SCHEMA: &str = "public";
+
+/// A PostgreSQL database (13 or later) that takes rows.
+#[derive(Clone)]
+pub struct PostgresSink {
+    shared: Arc<Shared>,
+}
+
+/// What the sink and its claims have in common.
+struct Shared {
+    server: connect::Server,
+    schema: String,
+    /// For single reads outside of any batch; made anew where it is gone.
+    reads: Mutex<Option<Arc<Client>>>,
+}
+
+impl Shared {
+    /// The connection for reads. Only statements that stand alone: it is shared.
+    async fn reads(&self) -> Result<Arc<Client>, SinkError> {
+        let mut reads = self.reads.lock().await;
+        if let Some(client) = reads.as_ref().filter(|client| !client.is_closed()) {
+            return Ok(Arc::clone(client));
+        }
+        let client = Arc::new(self.server.connect().await?);
+        *reads = Some(Arc::clone(&client));
+        Ok(client)
+    }
+}
+
+impl PostgresSink {
+    /// Connects, with tables looked for in [`DEFAULT_SCHEMA`].
+    ///
+    /// `url` is a URL or a `key=value` string as libpq takes it. `sslmode=require`, `verify-ca` and `verify-full`
+    /// demand TLS and a certificate that the system, or `sslrootcert`, vouches for.
+    ///
+    /// # Errors
+    /// [`SinkError::Setup`] for a URL that is none, a refused login, a server before 13;
+    /// [`SinkError::Unreachable`] where no connection comes about.
+    pub async fn connect(url: &str) -> Result<Self, SinkError> {
+        Self::connect_in(url, DEFAULT_SCHEMA).await
+    }
+
+    /// Connects, with tables looked for in `schema`; `other.table` names one elsewhere.
+    ///
+    /// # Errors
+    /// As [`PostgresSink::connect`].
+    pub async fn connect_in(url: &str, schema: &str) -> Result<Self, SinkError> {
+        let server = connect::Server::parse(url)?;
+        let shared = Shared { server, schema: schema.into(), reads: Mutex::new(None) };
+        shared.reads().await?;
+        Ok(PostgresSink { shared: Arc::new(shared) })
+    }
+}
+
+impl Sink for PostgresSink {
+    type Claim = PostgresClaim;
+
+    async fn prepare(&self) -> Result<(), SinkError> {
+        let client = self.shared.server.connect().await?;
+        ddl::prepare(&client).await
+    }
+
+    async fn check(&self) -> Result<Vec<Problem>, SinkError> {
+        let client = self.shared.reads().await?;
+        ddl::problems(&client).await.map_err(|e| fate::sink_error(&e, "checking the sidecar tables"))
+    }
+
+    async fn shapes(&self, tables: &[TableName]) -> Result<Vec<Result<TableShape, Vec<Problem>>>, SinkError> {
+        let client = self.shared.reads().await?;
+        let mut found = Vec::with_capacity(tables.len());
+        for asked in tables {
+            let table = catalog::find(&client, &self.shared.schema, &asked.name).await;
+            let table = table.map_err(|e| fate::sink_error(&e, "reading the catalog"))?;
+            found.push(shapes::shape(asked, table.as_ref(), &self.shared.schema));
+        }
+        Ok(found)
+    }
+
+    async fn claim(&self, request: ClaimRequest) -> Result<PostgresClaim, SinkError> {
+        PostgresClaim::take(Arc::clone(&self.shared), request).await
+    }
+}

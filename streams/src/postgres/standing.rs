@@ -1,0 +1,195 @@
+//! The beginning of a batch: the transaction, the checkpoint's lock, and what stands for the batch's keys.
+//!
+//! Per table two statements, all of them sent in one go. Versions are locked before rows: who holds the lock of a
+//! key's version is alone with it among the lanes, also where no row stands; the row's lock keeps the application
+//! out. A key of which neither is there has nothing to lock: its insert then fails if somebody was first.
+
+use smallvec::SmallVec;
+use tokio_postgres::Row;
+
+use crate::{
+    columns::Columns,
+    position::{Position, Seen},
+    standing::{LocalWrite, StandingKey, StandingKind, StandingTable, Version, Wanted, WantedTable},
+    text,
+};
+
+use super::{
+    cells::{self, Unlike},
+    ids::Ids,
+    params::Param,
+    target::Target,
+};
+
+/// A batch's transaction while it is open.
+pub(super) struct Open {
+    /// What was asked for.
+    pub wanted: Wanted,
+    /// What was there, by table and key of `wanted`.
+    pub known: Vec<Vec<Known>>,
+    /// The transaction's id: the xmin of what it writes outside of savepoints.
+    pub xid: u32,
+}
+
+/// The states of a key's row and version when the transaction began, as their xmin; `None` where there is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Known {
+    pub row: Option<u32>,
+    pub version: Option<u32>,
+}
+
+impl Open {
+    /// What was known of a key; `None` where it was not asked for.
+    pub(super) fn known(&self, table: crate::table::TableId, key: &[u8]) -> Option<Known> {
+        let at = self.wanted.tables.iter().position(|t| t.table == table)?;
+        let key = self.wanted.tables[at].keys.binary_search_by(|k| k.as_slice().cmp(key)).ok()?;
+        Some(self.known[at][key])
+    }
+}
+
+/// Locks the checkpoint, if it still is where we think; gives the transaction's id.
+pub(super) const LOCK: &str = "SELECT pg_current_xact_id()::xid FROM reconverge.checkpoint \
+    WHERE lane = $1::text AND epoch = $2::bigint AND sequence = $3::bigint FOR UPDATE";
+
+/// Locks the versions of a table's keys, in their order.
+pub(super) const VERSIONS: &str = "SELECT u.ord, v.xmin, v.standing, v.origin, v.committed_at, v.seen_source, v.seen_epoch, \
+    v.seen_commit, v.seen_ordinal, v.seen_deleted, v.seen_at, v.row_xmin, v.clock::text, v.ordered_by::text \
+    FROM unnest($2::bytea[]) WITH ORDINALITY AS u(key, ord) \
+    JOIN reconverge.version v ON v.target = $1::smallint AND v.key = u.key ORDER BY u.ord FOR UPDATE OF v";
+
+/// The key that a lane's gate is kept under, for a table without versions: no canonical key begins with 0xff.
+pub(super) fn gate_key(lane: &str) -> Vec<u8> {
+    let mut key = vec![0xff];
+    key.extend_from_slice(lane.as_bytes());
+    key
+}
+
+/// Key columns as parameters; `picked` leaves keys out that the server cannot read.
+pub(super) fn key_params<'a>(
+    target: &Target,
+    cells: &'a Columns,
+    picked: Option<&'a [u32]>,
+) -> Vec<Param<'a>> {
+    let key = target.shape.key.iter().zip(&cells.columns);
+    key.map(|(&k, column)| Param::Cells(column, target.wire(k), picked)).collect()
+}
+
+/// What the two statements of a table found.
+pub(super) struct Found<'a> {
+    pub target: &'a Target,
+    pub wanted: &'a WantedTable,
+    pub versions: Vec<Row>,
+    pub rows: Vec<Row>,
+    pub picked: Option<&'a [u32]>,
+}
+
+/// A table's standing, what is known of its keys, and the keys with a local write as (place, xmin of the row).
+pub(super) type Read = (StandingTable, Vec<Known>, Vec<(usize, u32)>);
+
+/// Puts rows and versions together.
+pub(super) fn read(found: &Found<'_>, ids: &Ids) -> Result<Read, Unlike> {
+    let (wanted, shape) = (found.wanted, &found.target.shape);
+    let mut known = vec![Known::default(); wanted.keys.len()];
+    let mut table = StandingTable {
+        rows: Columns::new(shape.logicals()),
+        keys: vec![StandingKey::default(); wanted.keys.len()],
+        gate: Vec::new(),
+    };
+    for row in &found.rows {
+        let place = place(row)?;
+        let at = found.picked.map_or(place, |picked| picked.get(place).map_or(usize::MAX, |&p| p as usize));
+        let key = table.keys.get_mut(at).ok_or(Unlike("place of a key"))?;
+        known[at].row = Some(xid(row, 1)?.ok_or(Unlike("xmin"))?);
+        for (c, column) in table.rows.columns.iter_mut().enumerate() {
+            cells::push(cells::raw(row, c + 2)?, shape.columns[c].scale, column)?;
+        }
+        key.row = Some(u32::try_from(table.rows.rows()).map_err(|_| Unlike("number of rows"))?);
+        table.rows.end_row();
+    }
+    if !wanted.versions {
+        for row in &found.versions {
+            table.gate.extend(seen(row, ids)?);
+        }
+        return Ok((table, known, Vec::new()));
+    }
+    let mut ours = vec![None; wanted.keys.len()];
+    for row in &found.versions {
+        let at = place(row)?;
+        let key = table.keys.get_mut(at).ok_or(Unlike("place of a key"))?;
+        known[at].version = xid(row, 1)?;
+        ours[at] = xid(row, 11)?;
+        key.version = Some(version(row, ids)?);
+        if let Some(kept) = cells::raw(row, 13)? {
+            let from = table.rows.rows();
+            text::from_json(shape, &wanted.order_columns, cells::utf8(kept)?, &mut table.rows)
+                .map_err(|_| Unlike("ordered_by"))?;
+            key.ordered_by = Some(u32::try_from(from).map_err(|_| Unlike("number of rows"))?);
+        }
+    }
+    let mut local = Vec::new();
+    for (at, key) in table.keys.iter_mut().enumerate() {
+        let stands_as_row = key.version.as_ref().is_some_and(|v| v.standing == StandingKind::Row);
+        let is_local = match known[at].row {
+            Some(xmin) => !stands_as_row || ours[at] != Some(xmin),
+            None => stands_as_row,
+        };
+        if is_local {
+            key.local = Some(LocalWrite { at: None });
+            local.extend(known[at].row.map(|xmin| (at, xmin)));
+        }
+    }
+    Ok((table, known, local))
+}
+
+/// The index of the key that a result row is about.
+fn place(row: &Row) -> Result<usize, Unlike> {
+    let ord = cells::int(cells::raw(row, 0)?.ok_or(Unlike("place of a key"))?)?;
+    usize::try_from(ord - 1).map_err(|_| Unlike("place of a key"))
+}
+
+fn xid(row: &Row, at: usize) -> Result<Option<u32>, Unlike> {
+    cells::raw(row, at)?.map(cells::xid).transpose()
+}
+
+fn number(row: &Row, at: usize) -> Result<i64, Unlike> {
+    cells::int(cells::raw(row, at)?.ok_or(Unlike("number"))?)
+}
+
+fn name(ids: &Ids, number: i64) -> Result<crate::names::NameId, Unlike> {
+    i16::try_from(number).ok().and_then(|n| ids.name(n)).ok_or(Unlike("number of a source"))
+}
+
+fn version(row: &Row, ids: &Ids) -> Result<Version, Unlike> {
+    let letter = cells::raw(row, 2)?.and_then(|r| r.first().copied()).unwrap_or(b'?');
+    let clock = cells::raw(row, 12)?.map(cells::utf8).transpose()?;
+    Ok(Version {
+        standing: StandingKind::of(char::from(letter)).ok_or(Unlike("letter of a version"))?,
+        origin: name(ids, number(row, 3)?)?,
+        committed_at: number(row, 4)?,
+        seen: seen(row, ids)?,
+        clock: clock.map(text::canonical_json).transpose().map_err(|_| Unlike("clock"))?,
+    })
+}
+
+/// The newest positions of a version row, from its six arrays.
+pub(super) fn seen(row: &Row, ids: &Ids) -> Result<SmallVec<[Seen; 2]>, Unlike> {
+    let array = |at| cells::elements(cells::raw(row, at)?.ok_or(Unlike("array"))?);
+    let [sources, epochs, commits, ordinals, deleted, live] =
+        [array(5)?, array(6)?, array(7)?, array(8)?, array(9)?, array(10)?];
+    let cell =
+        |of: &[Option<&[u8]>], i: usize| cells::int(of.get(i).copied().flatten().ok_or(Unlike("array"))?);
+    let mut seen = SmallVec::new();
+    for i in 0..sources.len() {
+        seen.push(Seen {
+            source: name(ids, cell(&sources, i)?)?,
+            position: Position {
+                epoch: i32::try_from(cell(&epochs, i)?).map_err(|_| Unlike("epoch"))?,
+                commit: cell(&commits, i)?.cast_unsigned(),
+                ordinal: cell(&ordinals, i)?.cast_unsigned(),
+            },
+            deleted: deleted.get(i).copied().flatten() == Some(&[1][..]),
+            live_at: cell(&live, i)?,
+        });
+    }
+    Ok(seen)
+}

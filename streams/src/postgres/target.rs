@@ -1,0 +1,220 @@
+//! A table of the user's as statements over it: one statement reads, writes or deletes all rows of a batch.
+//!
+//! Rows come as one array per column. A value is cast to its column's type without length or precision, so that
+//! assigning it refuses what does not fit.
+
+use std::{fmt::Write as _, sync::Arc};
+
+use crate::table::TableShape;
+
+use super::{
+    catalog::{CatalogTable, ident},
+    types::{Travel, Wire},
+};
+
+/// A table, ready to be written.
+pub(super) struct Target {
+    /// Its number in the sidecar.
+    pub id: i16,
+    /// Its name in SQL.
+    pub ident: String,
+    /// Its shape, as the host knows it.
+    pub shape: Arc<TableShape>,
+    /// In the order of the shape.
+    columns: Vec<TargetColumn>,
+    /// Unique indexes on exactly the key.
+    key_indexes: Vec<String>,
+    /// See [`CatalogTable::may_replace`].
+    pub may_replace: bool,
+}
+
+struct TargetColumn {
+    ident: String,
+    travel: Travel,
+    generated: bool,
+    identity_always: bool,
+}
+
+impl Target {
+    /// A table of the plan as the catalog has it now; `Err` names a column that is gone.
+    pub(super) fn new(id: i16, shape: Arc<TableShape>, found: &CatalogTable) -> Result<Self, String> {
+        let mut columns = Vec::with_capacity(shape.columns.len());
+        for column in &shape.columns {
+            let stored =
+                found.columns.iter().find(|c| c.name == column.name).ok_or_else(|| column.name.clone())?;
+            columns.push(TargetColumn {
+                ident: ident(&stored.name),
+                travel: stored.travel(),
+                generated: stored.generated,
+                identity_always: stored.identity_always,
+            });
+        }
+        let key: Vec<String> = shape.key.iter().map(|&k| shape.columns[k].name.clone()).collect();
+        let on_key = found.indexes.iter().filter(|i| CatalogTable::is_on(i, &key));
+        let key_indexes = on_key.map(|i| i.name.clone()).collect();
+        let (ident, may_replace) = (found.ident(), found.may_replace);
+        Ok(Target { id, ident, shape, columns, key_indexes, may_replace })
+    }
+
+    /// How a column's cells travel.
+    pub(super) fn wire(&self, column: usize) -> Wire {
+        self.columns[column].travel.wire
+    }
+
+    /// Whether a violated constraint is the key's own: somebody wrote that key meanwhile.
+    pub(super) fn is_key_index(&self, constraint: &str) -> bool {
+        self.key_indexes.iter().any(|i| i == constraint)
+    }
+
+    /// Locks, in the order of the keys, the rows that are there: place of the key (from 1), xmin, all columns.
+    pub(super) fn select(&self) -> String {
+        let read = self.columns.iter().fold(String::new(), |mut out, c| {
+            let _ = write!(out, ", t.{}{}", c.ident, c.travel.read);
+            out
+        });
+        format!(
+            "SELECT u.ord, t.xmin{read} FROM {} JOIN {} t ON {} ORDER BY u.ord FOR UPDATE OF t",
+            self.unnest(&self.shape.key, true),
+            self.ident,
+            self.on_key(&self.shape.key)
+        )
+    }
+
+    /// Fails where one of the keys is no value of its column's type.
+    pub(super) fn cast_keys(&self) -> String {
+        let casts: Vec<String> = self
+            .shape
+            .key
+            .iter()
+            .enumerate()
+            .map(|(at, &k)| format!("count({})", self.value(at, k)))
+            .collect();
+        format!("SELECT {} FROM {}", casts.join(", "), self.unnest(&self.shape.key, false))
+    }
+
+    /// Reads the xmin of rows just written, by place (from 1). Parameters: the key columns.
+    pub(super) fn xmins(&self) -> String {
+        let (from, on) = (self.unnest(&self.shape.key, true), self.on_key(&self.shape.key));
+        format!("SELECT u.ord, t.xmin FROM {from} JOIN {} t ON {on}", self.ident)
+    }
+
+    /// Inserts rows whose key was not there, so that one that came meanwhile is an error and not overwritten.
+    pub(super) fn insert(&self, columns: &[usize]) -> String {
+        format!("{} FROM {}", self.insert_select(columns), self.unnest(columns, false))
+    }
+
+    /// Inserts or updates rows of which nothing is known.
+    pub(super) fn upsert(&self, columns: &[usize]) -> String {
+        let key: Vec<&str> = self.shape.key.iter().map(|&k| self.columns[k].ident.as_str()).collect();
+        let mut set: Vec<String> =
+            self.settable(columns).map(|(_, c)| format!("{c} = EXCLUDED.{c}")).collect();
+        if set.is_empty() {
+            set.push(format!("{0} = EXCLUDED.{0}", key[0]));
+        }
+        format!("{} ON CONFLICT ({}) DO UPDATE SET {}", self.insert(columns), key.join(", "), set.join(", "))
+    }
+
+    /// Updates rows that are there. A row of which only the key is named is written all the same, so that it
+    /// bears our xmin.
+    pub(super) fn update(&self, columns: &[usize]) -> String {
+        let mut set: Vec<String> =
+            self.settable(columns).map(|(at, c)| format!("{c} = {}", self.value(at, columns[at]))).collect();
+        if set.is_empty() {
+            let key = &self.columns[self.shape.key[0]].ident;
+            set.push(format!("{key} = t.{key}"));
+        }
+        let (from, on) = (self.unnest(columns, false), self.on_key(columns));
+        format!("UPDATE {} t SET {} FROM {from} WHERE {on}", self.ident, set.join(", "))
+    }
+
+    /// Deletes rows. Parameters: the key columns.
+    pub(super) fn delete(&self) -> String {
+        let (from, on) = (self.unnest(&self.shape.key, false), self.on_key(&self.shape.key));
+        format!("DELETE FROM {} t USING {from} WHERE {on}", self.ident)
+    }
+
+    /// Updates rows that exchange unique values among them: takes all out before it puts any in. Only where
+    /// [`Target::may_replace`].
+    pub(super) fn replace(&self, columns: &[usize]) -> String {
+        let all: Vec<usize> = (0..self.columns.len()).filter(|&c| !self.columns[c].generated).collect();
+        let names: Vec<&str> = all.iter().map(|&c| self.columns[c].ident.as_str()).collect();
+        let values: Vec<String> = all
+            .iter()
+            .map(|&c| match columns.iter().position(|&w| w == c) {
+                Some(at) => self.value(at, c),
+                None => format!("t.{}", self.columns[c].ident),
+            })
+            .collect();
+        let (from, on) = (self.unnest(columns, false), self.on_key(columns));
+        // Counting is the way to have every row deleted before the first is put in.
+        format!(
+            "WITH gone AS (DELETE FROM {0} t USING {from} WHERE {on} RETURNING t.*) \
+             INSERT INTO {0} ({1}) OVERRIDING SYSTEM VALUE SELECT {2} FROM gone t JOIN {from} ON {on} \
+             WHERE (SELECT count(*) FROM gone) > 0",
+            self.ident,
+            names.join(", "),
+            values.join(", ")
+        )
+    }
+
+    fn insert_select(&self, columns: &[usize]) -> String {
+        let written: Vec<(usize, usize)> =
+            columns.iter().copied().enumerate().filter(|(_, c)| !self.columns[*c].generated).collect();
+        let names: Vec<&str> = written.iter().map(|(_, c)| self.columns[*c].ident.as_str()).collect();
+        let values: Vec<String> = written.iter().map(|(at, c)| self.value(*at, *c)).collect();
+        let over = if written.iter().any(|(_, c)| self.columns[*c].identity_always) {
+            "OVERRIDING SYSTEM VALUE "
+        } else {
+            ""
+        };
+        format!("INSERT INTO {} ({}) {over}SELECT {}", self.ident, names.join(", "), values.join(", "))
+    }
+
+    /// Places and names of the columns that an update may set.
+    fn settable(&self, columns: &[usize]) -> impl Iterator<Item = (usize, &str)> {
+        columns.iter().enumerate().filter_map(|(at, c)| {
+            let column = &self.columns[*c];
+            let fixed = column.generated || column.identity_always || self.shape.key.contains(c);
+            (!fixed).then_some((at, column.ident.as_str()))
+        })
+    }
+
+    /// One row per element of the parameters $1, $2, .. of these columns: `u(c0, c1, ..)`.
+    fn unnest(&self, columns: &[usize], ordered: bool) -> String {
+        let arrays: Vec<String> = columns
+            .iter()
+            .enumerate()
+            .map(|(at, &c)| format!("${}::{}", at + 1, self.wire(c).array_type()))
+            .collect();
+        let mut names: Vec<String> = (0..columns.len()).map(|at| format!("c{at}")).collect();
+        let ordinality = if ordered { " WITH ORDINALITY" } else { "" };
+        if ordered {
+            names.push("ord".into());
+        }
+        format!("unnest({}){ordinality} AS u({})", arrays.join(", "), names.join(", "))
+    }
+
+    /// The value of column `c`, which is the parameter at place `at`.
+    fn value(&self, at: usize, c: usize) -> String {
+        match &self.columns[c].travel.cast {
+            Some(cast) => format!("u.c{at}::{cast}"),
+            None => format!("u.c{at}"),
+        }
+    }
+
+    fn on_key(&self, columns: &[usize]) -> String {
+        let equal: Vec<String> = self
+            .shape
+            .key
+            .iter()
+            .map(|&k| {
+                let at = columns
+                    .iter()
+                    .position(|&c| c == k)
+                    .expect("all key columns are among the columns written");
+                format!("t.{} = {}", self.columns[k].ident, self.value(at, k))
+            })
+            .collect();
+        equal.join(" AND ")
+    }
+}

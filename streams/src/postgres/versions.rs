@@ -1,0 +1,175 @@
+//! The version rows of a batch, and the gates of its lane: a statement for all that get there the same way and
+//! have seen the same number of sources.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    columns::{Column, State},
+    logical::Logical,
+    position::Seen,
+};
+
+use super::{
+    ids::Ids,
+    params::Param,
+    sidecar::{Batch, Outgoing, Xmins, int_or_null, text_or_null},
+    standing::{Known, gate_key},
+    types::Wire,
+};
+
+/// How the version rows of a group get there; as for rows, so that one that came meanwhile is an error.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Mode {
+    Insert,
+    Update,
+    Upsert,
+}
+
+/// Version rows with the same number of seen sources.
+struct Group<'a> {
+    keys: Column,
+    standing: Column,
+    origin: Column,
+    committed_at: Column,
+    xmin: Column,
+    clock: Column,
+    ordered_by: Column,
+    seen: Vec<&'a [Seen]>,
+}
+
+impl<'a> Group<'a> {
+    fn new() -> Self {
+        let [keys, standing, clock, ordered_by] =
+            [Logical::Bytes, Logical::Bytes, Logical::Json, Logical::Json].map(Column::new);
+        let [origin, committed_at, xmin] = [Logical::Int; 3].map(Column::new);
+        Group { keys, standing, origin, committed_at, xmin, clock, ordered_by, seen: Vec::new() }
+    }
+}
+
+/// The statements for all tables of a batch.
+pub(super) fn statements<'a>(batch: &Batch<'a>, xmins: Xmins<'_>) -> Vec<Outgoing<'a>> {
+    let mut out = Vec::new();
+    for (t, table) in batch.writes.tables.iter().enumerate() {
+        let mut groups: BTreeMap<(Mode, usize), Group<'a>> = BTreeMap::new();
+        for write in &table.versions {
+            let mode = match batch.open.known(table.table, &write.key) {
+                Some(Known { version: Some(_), .. }) => Mode::Update,
+                Some(_) => Mode::Insert,
+                None => Mode::Upsert,
+            };
+            let group = groups.entry((mode, write.version.seen.len())).or_insert_with(Group::new);
+            group.keys.push_bytes(&write.key);
+            group.standing.push_bytes(&[write.version.standing.letter() as u8]);
+            group.origin.push_int(i64::from(batch.ids.number(write.version.origin)));
+            group.committed_at.push_int(write.version.committed_at);
+            int_or_null(write.row.map(|(set, row)| i64::from(xmins(t, set, row))), &mut group.xmin);
+            text_or_null(write.version.clock.as_deref(), &mut group.clock);
+            text_or_null(write.ordered_by.as_deref(), &mut group.ordered_by);
+            group.seen.push(&write.version.seen);
+        }
+        if !table.gate.is_empty() {
+            let group = groups.entry((Mode::Upsert, table.gate.len())).or_insert_with(Group::new);
+            group.keys.push_bytes(&gate_key(batch.lane));
+            group.standing.push_bytes(b"g");
+            group.origin.push_int(0);
+            group.committed_at.push_int(0);
+            for column in [&mut group.xmin, &mut group.clock, &mut group.ordered_by] {
+                column.push_state(State::Null);
+            }
+            group.seen.push(&table.gate);
+        }
+        let target = batch.targets[table.table.index()].id;
+        out.extend(
+            groups.into_iter().map(|((mode, n), group)| version_rows(target, mode, n, group, batch.ids)),
+        );
+    }
+    out
+}
+
+/// One statement for a group: the seen sources travel as columns, one array each, because an array of arrays of
+/// different lengths has no form in PostgreSQL.
+fn version_rows<'a>(target: i16, mode: Mode, sources: usize, group: Group<'a>, ids: &Ids) -> Outgoing<'a> {
+    let mut params = vec![
+        Param::Int2(target),
+        Param::Own(group.keys, Wire::Bytea),
+        Param::Own(group.standing, Wire::Char),
+        Param::Own(group.origin, Wire::Int2),
+        Param::Own(group.committed_at, Wire::Int8),
+        Param::Own(group.xmin, Wire::Xid),
+        Param::Own(group.clock, Wire::Jsonb),
+        Param::Own(group.ordered_by, Wire::Jsonb),
+    ];
+    let mut unnest = String::from(
+        "unnest($2::bytea[], $3::\"char\"[], $4::int2[], $5::int8[], $6::xid[], $7::jsonb[], $8::jsonb[]",
+    );
+    let mut names = String::from("key, standing, origin, committed_at, row_xmin, clock, ordered_by");
+    for i in 0..sources {
+        let [mut s, mut e, mut c, mut o, mut l] = [Logical::Int; 5].map(Column::new);
+        let mut d = Column::new(Logical::Bool);
+        for seen in group.seen.iter().map(|seen| seen[i]) {
+            s.push_int(i64::from(ids.number(seen.source)));
+            e.push_int(i64::from(seen.position.epoch));
+            c.push_int(seen.position.commit.cast_signed());
+            o.push_int(seen.position.ordinal.cast_signed());
+            d.push_bit(seen.deleted);
+            l.push_int(seen.live_at);
+        }
+        for (column, wire, letter) in [
+            (s, Wire::Int2, 's'),
+            (e, Wire::Int4, 'e'),
+            (c, Wire::Int8, 'c'),
+            (o, Wire::Int8, 'o'),
+            (d, Wire::Bool, 'd'),
+            (l, Wire::Int8, 'l'),
+        ] {
+            params.push(Param::Own(column, wire));
+            unnest.push_str(&format!(", ${}::{}", params.len(), wire.array_type()));
+            names.push_str(&format!(", {letter}{i}"));
+        }
+    }
+    let array = |letter: char, of: &str| {
+        let cells: Vec<String> = (0..sources).map(|i| format!("u.{letter}{i}")).collect();
+        format!("ARRAY[{}]::{of}[]", cells.join(", "))
+    };
+    let seen = [
+        array('s', "int2"),
+        array('e', "int4"),
+        array('c', "int8"),
+        array('o', "int8"),
+        array('d', "bool"),
+        array('l', "int8"),
+    ];
+    Outgoing { sql: version_sql(mode, &seen, &format!("{unnest}) AS u({names})")), params }
+}
+
+fn version_sql(mode: Mode, seen: &[String; 6], from: &str) -> String {
+    const SEEN: [&str; 6] =
+        ["seen_source", "seen_epoch", "seen_commit", "seen_ordinal", "seen_deleted", "seen_at"];
+    if mode == Mode::Update {
+        let set: Vec<String> =
+            SEEN.iter().zip(seen).map(|(name, value)| format!("{name} = {value}")).collect();
+        // Without an xmin the row was not touched, and what is remembered of it stays.
+        return format!(
+            "UPDATE reconverge.version v SET standing = u.standing, origin = u.origin, committed_at = u.committed_at, \
+             {}, row_xmin = coalesce(u.row_xmin, v.row_xmin), clock = u.clock, ordered_by = u.ordered_by \
+             FROM {from} WHERE v.target = $1::int2 AND v.key = u.key",
+            set.join(", ")
+        );
+    }
+    let insert = format!(
+        "INSERT INTO reconverge.version AS v (target, key, standing, origin, committed_at, {}, row_xmin, clock, ordered_by) \
+         SELECT $1::int2, u.key, u.standing, u.origin, u.committed_at, {}, u.row_xmin, u.clock, u.ordered_by FROM {from}",
+        SEEN.join(", "),
+        seen.join(", ")
+    );
+    if mode == Mode::Insert {
+        return insert;
+    }
+    let set: Vec<String> = SEEN.iter().map(|name| format!("{name} = EXCLUDED.{name}")).collect();
+    format!(
+        "{insert} ON CONFLICT (target, key) DO UPDATE SET standing = EXCLUDED.standing, origin = EXCLUDED.origin, \
+         committed_at = EXCLUDED.committed_at, {}, row_xmin = coalesce(EXCLUDED.row_xmin, v.row_xmin), \
+         clock = EXCLUDED.clock, ordered_by = EXCLUDED.ordered_by",
+        set.join(", ")
+    )
+}

@@ -1,0 +1,214 @@
+//! Writing a batch: every statement and the COMMIT in one go, and what to do when one of them fails.
+
+use std::time::Duration;
+
+use tokio_postgres::Error;
+
+use crate::{
+    checkpoint::Checkpoint,
+    position::Micros,
+    sink::{Cause, CommitError, SinkError},
+    table::TableId,
+    writes::Writes,
+};
+
+use super::{
+    cells,
+    claim::{self, PostgresClaim},
+    fate::{self, Fate},
+    lane,
+    session::{Call, Session},
+    sidecar::{self, Outgoing},
+    standing::Open,
+    steps,
+};
+
+/// How often in a row a key may come meanwhile before the rows are written in order to find it.
+const CLASHES_MAX: u32 = 3;
+/// How often the checkpoint is asked for after a commit of unknown outcome.
+const ASKED_MAX: u32 = 6;
+/// The first pause between two such questions; doubled each time.
+const ASKED_PAUSE: Duration = Duration::from_millis(100);
+
+/// What a failed statement was about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum About {
+    /// Rows of the user's table.
+    Rows(TableId),
+    /// Our own tables.
+    Sidecar,
+    /// The COMMIT, where deferred constraints are checked.
+    Commit,
+}
+
+/// A statement that failed.
+pub(super) struct Failure {
+    pub error: Error,
+    pub about: About,
+}
+
+impl PostgresClaim {
+    /// Writes and commits; see [`crate::sink::Claim::commit`].
+    pub(super) async fn write(&mut self, writes: &Writes) -> Result<Checkpoint, CommitError> {
+        let Some(open) = self.open.take() else {
+            let text = "commit without a batch that was begun".into();
+            return Err(CommitError::Halt(Cause { code: "no-batch".into(), text }));
+        };
+        if let Err(error) = self.made_ready(writes).await {
+            self.close().await;
+            return Err(CommitError::Again(Cause { code: "connection".into(), text: error.to_string() }));
+        }
+        let next = sidecar::after(&self.checkpoint, writes);
+        let failure = match self.at_once(&open, writes, &next).await {
+            Ok(lease) => return Ok(self.advance(next, lease)),
+            Err(failure) => failure,
+        };
+        self.close().await;
+        match (fate::of(&failure.error), failure.about) {
+            (Fate::Lost, _) => self.settle(next, &failure).await,
+            (Fate::Unique, _) if self.is_clash(&failure) && self.clashes < CLASHES_MAX => {
+                self.clashes += 1;
+                Err(CommitError::Again(fate::cause(&failure.error, None)))
+            }
+            (Fate::Unique | Fate::Data, About::Rows(_) | About::Commit) => {
+                self.in_order(open, writes, next).await
+            }
+            _ => Err(self.told(&failure)),
+        }
+    }
+
+    /// Whatever is needed from outside of the transaction: numbers for new names, tomorrow's partition.
+    async fn made_ready(&mut self, writes: &Writes) -> Result<(), SinkError> {
+        let reads = self.facts.shared.reads().await?;
+        let learnt = self.facts.ids.learn(&reads, sidecar::names(writes)).await;
+        learnt.map_err(|e| fate::sink_error(&e, "numbering a source"))?;
+        if !writes.decisions.is_empty() {
+            self.upkeep().await?;
+        }
+        Ok(())
+    }
+
+    /// All statements and the COMMIT without waiting between them. An error makes the server roll back at COMMIT.
+    async fn at_once(
+        &mut self,
+        open: &Open,
+        writes: &Writes,
+        next: &Checkpoint,
+    ) -> Result<Option<Micros>, Failure> {
+        let steps = steps::all(&self.facts.targets, &writes.tables, open);
+        let (mut out, mut about) = (Vec::new(), Vec::new());
+        for step in &steps {
+            let table = &writes.tables[step.table];
+            let target = self.facts.target(table.table);
+            out.push(Outgoing { sql: step.sql(target, table), params: step.params(target, table) });
+            about.push(About::Rows(table.table));
+        }
+        let batch = self.facts.batch(open, writes);
+        out.extend(sidecar::statements(&batch, next, &|_, _, _| open.xid));
+        send(&mut self.session, out, &about, &mut self.in_transaction).await
+    }
+
+    /// The batch is there: the checkpoint as committed.
+    pub(super) fn advance(&mut self, next: Checkpoint, lease: Option<Micros>) -> Checkpoint {
+        self.clashes = 0;
+        self.checkpoint = Checkpoint { lease_until: lease.or(next.lease_until), ..next };
+        self.checkpoint.clone()
+    }
+
+    /// Whether a key that was not there when the batch began is there now.
+    fn is_clash(&self, failure: &Failure) -> bool {
+        let Some(constraint) = failure.error.as_db_error().and_then(|db| db.constraint()) else {
+            return false;
+        };
+        match failure.about {
+            About::Rows(table) => self.facts.target(table).is_key_index(constraint),
+            About::Sidecar => constraint == "version_pkey",
+            About::Commit => false,
+        }
+    }
+
+    /// The error for the host; the transaction is closed already.
+    pub(super) fn told(&mut self, failure: &Failure) -> CommitError {
+        let table = match failure.about {
+            About::Rows(table) => Some(table),
+            About::Sidecar | About::Commit => None,
+        };
+        let cause = fate::cause(&failure.error, table.map(|t| self.facts.target(t).shape.name.as_str()));
+        match (fate::of(&failure.error), table) {
+            (Fate::Lost | Fate::Again, _) => CommitError::Again(cause),
+            (Fate::Stale, _) => {
+                self.session.forget();
+                CommitError::Again(cause)
+            }
+            (Fate::Table, Some(table)) => {
+                self.session.forget();
+                CommitError::PauseTable(table, cause)
+            }
+            (Fate::Table | Fate::Unique | Fate::Data | Fate::Halt, _) => CommitError::Halt(cause),
+        }
+    }
+
+    /// A commit whose outcome is unknown: asks the checkpoint on a new connection. Its row is locked until the
+    /// old session's transaction has ended one way or the other, so what is read then is final.
+    pub(super) async fn settle(
+        &mut self,
+        next: Checkpoint,
+        failure: &Failure,
+    ) -> Result<Checkpoint, CommitError> {
+        let ask =
+            format!("SELECT {} FROM reconverge.checkpoint WHERE lane = $1::text FOR UPDATE", lane::COLUMNS);
+        for asked in 0..ASKED_MAX {
+            if asked > 0 {
+                tokio::time::sleep(ASKED_PAUSE * 2_u32.pow(asked)).await;
+            }
+            let Ok(mut session) = claim::connect(&self.facts.shared, &self.facts.lane).await else {
+                continue;
+            };
+            let rows =
+                session.query(&ask, vec![crate::postgres::params::Param::Text(&self.facts.lane)]).await;
+            let Ok(rows) = rows else { continue };
+            self.session = session;
+            self.in_transaction = false;
+            let Some(stored) = rows.first().and_then(|row| lane::read(row).ok()) else { break };
+            if stored.epoch != next.epoch {
+                break;
+            }
+            if stored.sequence == next.sequence && stored.delivered == next.delivered {
+                return Ok(self.advance(next, stored.lease_until));
+            }
+            return Err(CommitError::Again(fate::cause(&failure.error, None)));
+        }
+        // Not known, or another owner has it: a new claim reads the truth.
+        Err(CommitError::Fenced)
+    }
+}
+
+/// Sends the last statements of a batch and the COMMIT; the last statement gives the new end of the lease.
+/// `about` tells what the first statements are about, the others are the sidecar's.
+pub(super) async fn send(
+    session: &mut Session,
+    out: Vec<Outgoing<'_>>,
+    about: &[About],
+    in_transaction: &mut bool,
+) -> Result<Option<Micros>, Failure> {
+    let about = |at: usize| about.get(at).copied().unwrap_or(About::Sidecar);
+    let mut calls = Vec::with_capacity(out.len());
+    for (at, outgoing) in out.into_iter().enumerate() {
+        let statement = session.prepare(&outgoing.sql).await;
+        let statement = statement.map_err(|error| Failure { error, about: about(at) })?;
+        calls.push(Call { statement, params: outgoing.params });
+    }
+    let count = calls.len();
+    let mut lease = None;
+    let results = session.pipeline(None, calls, Some("COMMIT")).await;
+    *in_transaction = false;
+    for (at, result) in results.into_iter().enumerate() {
+        let about = if at == count { About::Commit } else { about(at) };
+        let rows = result.map_err(|error| Failure { error, about })?;
+        if at + 1 == count {
+            let cell = rows.first().and_then(|row| cells::raw(row, 0).ok().flatten());
+            lease = cell.and_then(|raw| cells::micros(raw).ok());
+        }
+    }
+    Ok(lease)
+}

@@ -1,0 +1,175 @@
+//! The sidecar tables as people read them: `status`, `explain`, `conflicts`, `dlq`, `audit`. Reads that take no
+//! lock, and the one write that an operator makes: closing a dead letter.
+
+use std::future::Future;
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use crate::{checkpoint::Checkpoint, sink::SinkError};
+
+/// A conflict as it is listed. Times are RFC 3339 text in UTC; keys are the JSON object of the key columns'
+/// canonical text forms.
+#[derive(Clone, Debug, Serialize)]
+#[expect(missing_docs, reason = "each field is the column of reconverge.decision of the same name")]
+pub struct DecisionRecord {
+    pub id: String,
+    pub at: String,
+    pub lane: String,
+    pub sequence: u64,
+    pub table: String,
+    pub key: String,
+    pub kind: String,
+    pub outcome: String,
+    pub decided_by: String,
+    pub generation: i64,
+    pub reason: Option<String>,
+    pub source: String,
+    pub commit_position: u64,
+    pub ordinal: u64,
+    pub incoming_at: Option<String>,
+    pub current_origin: Option<String>,
+    pub current_at: Option<String>,
+    pub incoming: Option<serde_json::Value>,
+    pub current: Option<serde_json::Value>,
+    pub applied: Option<serde_json::Value>,
+}
+
+/// A dead letter as it is listed.
+#[derive(Clone, Debug, Serialize)]
+#[expect(missing_docs, reason = "each field is the column of reconverge.dead_letter of the same name")]
+pub struct DeadLetterRecord {
+    pub id: i64,
+    pub lane: String,
+    pub stream: String,
+    pub sequence: u64,
+    pub subject: String,
+    pub table: Option<String>,
+    pub key: Option<String>,
+    pub stage: String,
+    pub code: String,
+    pub reason: String,
+    pub generation: Option<i64>,
+    pub headers: Option<serde_json::Value>,
+    #[serde(skip)]
+    pub bytes: Option<Bytes>,
+    /// SHA-256 of the original bytes, in hex.
+    pub digest: String,
+    pub state: String,
+    pub at: String,
+    pub closed_at: Option<String>,
+    pub closed_by: Option<String>,
+    pub note: Option<String>,
+}
+
+/// What to list of `conflicts` or `dlq`: newest first.
+#[derive(Clone, Debug, Default)]
+pub struct Query {
+    /// Only of this pipeline (the first part of the lane's name).
+    pub pipeline: Option<String>,
+    /// Only of this table.
+    pub table: Option<String>,
+    /// Only of this canonical key.
+    pub key: Option<Vec<u8>>,
+    /// Conflicts: only this kind. Dead letters: only this state.
+    pub word: Option<String>,
+    /// Only this id (of a conflict: a prefix is enough).
+    pub id: Option<String>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// All that is known of one key.
+#[derive(Clone, Debug, Serialize)]
+pub struct KeyRecord {
+    /// The row as a JSON object of canonical text forms; `None` where none stands in the sink.
+    pub row: Option<serde_json::Value>,
+    /// The version row, if there is one.
+    pub version: Option<VersionRecord>,
+    /// Whether the row is not as we wrote it: the application wrote it last.
+    pub local: bool,
+}
+
+/// A version row for people.
+#[derive(Clone, Debug, Serialize)]
+pub struct VersionRecord {
+    /// `row`, `tombstone`, `absence` or `kept`.
+    pub standing: String,
+    /// Origin of the value that stands.
+    pub origin: String,
+    /// Its commit time, RFC 3339.
+    pub committed_at: String,
+    /// The newest position of every source.
+    pub seen: Vec<SeenRecord>,
+    /// The order columns of a tombstone or an absence.
+    pub ordered_by: Option<serde_json::Value>,
+}
+
+/// The newest change of one source that a key has seen, for people.
+#[derive(Clone, Debug, Serialize)]
+#[expect(missing_docs, reason = "the fields are those of a position, see crate::position")]
+pub struct SeenRecord {
+    pub source: String,
+    pub epoch: i32,
+    pub commit: u64,
+    pub ordinal: u64,
+    pub deleted: bool,
+}
+
+/// A generation of plugins.
+#[derive(Clone, Debug, Serialize)]
+#[expect(missing_docs, reason = "each field is the column of reconverge.generation of the same name")]
+pub struct GenerationRecord {
+    pub id: i64,
+    pub lane: String,
+    pub from_sequence: u64,
+    pub plugins: serde_json::Value,
+    pub at: String,
+    pub by: String,
+}
+
+/// Reads of the sidecar.
+pub trait Records: Send + Sync {
+    /// All checkpoints, by lane; of one pipeline where it is named.
+    fn checkpoints(
+        &self,
+        pipeline: Option<&str>,
+    ) -> impl Future<Output = Result<Vec<Checkpoint>, SinkError>> + Send;
+
+    /// History of conflicts, newest first.
+    fn decisions(&self, query: &Query) -> impl Future<Output = Result<Vec<DecisionRecord>, SinkError>> + Send;
+
+    /// How many conflicts there are by (table, kind, outcome), of one pipeline where it is named.
+    fn conflict_counts(
+        &self,
+        pipeline: Option<&str>,
+    ) -> impl Future<Output = Result<Vec<(String, String, String, u64)>, SinkError>> + Send;
+
+    /// Dead letters, newest first.
+    fn dead_letters(
+        &self,
+        query: &Query,
+    ) -> impl Future<Output = Result<Vec<DeadLetterRecord>, SinkError>> + Send;
+
+    /// Closes an open dead letter as `discarded`; false where it was not open.
+    fn discard(
+        &self,
+        id: i64,
+        by: &str,
+        note: Option<&str>,
+    ) -> impl Future<Output = Result<bool, SinkError>> + Send;
+
+    /// What stands for a key: its canonical bytes, and its cells (one row).
+    fn key(
+        &self,
+        shape: &crate::table::TableShape,
+        key: &[u8],
+        cells: &crate::columns::Columns,
+    ) -> impl Future<Output = Result<KeyRecord, SinkError>> + Send;
+
+    /// The generations of a lane, newest first.
+    fn generations(
+        &self,
+        pipeline: Option<&str>,
+    ) -> impl Future<Output = Result<Vec<GenerationRecord>, SinkError>> + Send;
+}

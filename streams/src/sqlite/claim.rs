@@ -1,0 +1,264 @@
+//! A claimed lane: the batches' transactions, one after another, on the thread that owns the connection. A file
+//! has one writer, so the lanes of a process take turns, in the order in which they asked.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+use tokio::sync::OwnedMutexGuard;
+
+use super::{
+    Clock, Writer, checkpoint, errors, history,
+    lane::{self, Lane},
+    row, rows, standing, versions,
+};
+use crate::{
+    checkpoint::Checkpoint,
+    position::Micros,
+    sink::{Cause, Claim, CommitError, SinkError},
+    standing::{Standing, Wanted},
+    writes::Writes,
+};
+
+/// Microseconds between two looks for old history.
+const TIDY_MICROS: i64 = 3_600 * 1_000_000;
+
+/// A lane of a SQLite sink.
+#[derive(Debug)]
+pub struct SqliteClaim {
+    pub(super) writer: Arc<Writer>,
+    pub(super) lane: Arc<Lane>,
+    pub(super) checkpoint: Checkpoint,
+    pub(super) clock: Clock,
+    /// Held from `begin` to `commit` or `abandon`.
+    pub(super) turn: Option<OwnedMutexGuard<()>>,
+    pub(super) tidied_at: Micros,
+}
+
+impl Claim for SqliteClaim {
+    fn checkpoint(&self) -> &Checkpoint {
+        &self.checkpoint
+    }
+
+    async fn begin(&mut self, asked: Wanted) -> Result<Standing, SinkError> {
+        if self.turn.is_none() {
+            self.turn = Some(Arc::clone(&self.writer.turns).lock_owned().await);
+        }
+        let (lane, mut ours) = (Arc::clone(&self.lane), self.checkpoint.clone());
+        ours.sequence = asked.from;
+        let begun = self.writer.thread.run(move |conn| begin(conn, &lane, &ours, &asked)).await?;
+        if begun.is_err() {
+            self.turn = None;
+        }
+        begun
+    }
+
+    async fn commit(&mut self, writes: Writes) -> Result<Checkpoint, CommitError> {
+        if self.turn.is_none() {
+            let text = "there is no open transaction".into();
+            return Err(CommitError::Again(Cause { code: "closed".into(), text }));
+        }
+        let (lane, ours, now) = (Arc::clone(&self.lane), self.checkpoint.clone(), self.clock.now());
+        let done = self.writer.thread.run(move |conn| commit(conn, &lane, &ours, &writes, now)).await;
+        self.turn = None;
+        let ended = |e: super::thread::ThreadEnded| {
+            CommitError::Halt(Cause { code: "thread".into(), text: e.to_string() })
+        };
+        self.checkpoint = done.map_err(ended)??;
+        Ok(self.checkpoint.clone())
+    }
+
+    async fn abandon(&mut self) {
+        if self.turn.is_some() {
+            let lane = Arc::clone(&self.lane);
+            // A thread that has ended has closed its connection, and the transaction with it.
+            let _ = self.writer.thread.run(move |conn| roll_back(conn, &lane)).await;
+            self.turn = None;
+        }
+    }
+
+    async fn idle(&mut self, scanned: u64) -> Result<(), SinkError> {
+        let now = self.clock.now();
+        let tidy = now.saturating_sub(self.tidied_at) >= TIDY_MICROS;
+        let (lane, ours) = (Arc::clone(&self.lane), self.checkpoint.clone());
+        let work = move |conn: &Connection| {
+            if tidy {
+                history::forget_old_decisions(conn, now)?;
+            }
+            checkpoint::idle(conn, &lane, &ours, scanned, now)
+        };
+        self.checkpoint = self.fenced(work).await?;
+        if tidy {
+            self.tidied_at = now;
+        }
+        Ok(())
+    }
+
+    async fn generation(&mut self, from_sequence: u64, plugins: String, by: &str) -> Result<i64, SinkError> {
+        let (lane, by, now) = (self.lane.name.clone(), by.to_owned(), self.clock.now());
+        self.fenced(move |conn| {
+            let newest =
+                "SELECT id, plugins FROM reconverge_generation WHERE lane = ?1 ORDER BY id DESC LIMIT 1";
+            let newest: Option<(i64, String)> =
+                conn.query_row(newest, [&lane], |r| Ok((r.get(0)?, r.get(1)?))).optional()?;
+            if let Some((id, known)) = newest
+                && known == plugins
+            {
+                return Ok(id);
+            }
+            let insert = "INSERT INTO reconverge_generation (lane, from_sequence, plugins, at, by)
+                          VALUES (?1, ?2, ?3, ?4, ?5) RETURNING id";
+            conn.query_row(insert, (&lane, history::stored(from_sequence), &plugins, now, &by), |r| r.get(0))
+        })
+        .await
+    }
+
+    async fn release(&mut self) {
+        self.abandon().await;
+        let ours = self.checkpoint.clone();
+        // A lane that cannot be given up is free when its lease ends.
+        let _ = self.fenced(move |conn| checkpoint::release(conn, &ours)).await;
+    }
+}
+
+impl SqliteClaim {
+    /// Does something in a transaction of its own, if the lane still is ours.
+    async fn fenced<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, SinkError> {
+        let ours = self.checkpoint.clone();
+        let _turn = self.writer.turns.lock().await;
+        let job = move |conn: &mut Connection| -> rusqlite::Result<Option<T>> {
+            let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            if !checkpoint::is_ours(&tx, &ours)? {
+                return Ok(None);
+            }
+            let done = work(&tx)?;
+            tx.commit()?;
+            Ok(Some(done))
+        };
+        let done = self.writer.thread.run(job).await?;
+        let done = done.map_err(|e| errors::sink_error("the lane's checkpoint could not be written", &e))?;
+        done.ok_or_else(|| SinkError::Fenced(self.lane.name.clone()))
+    }
+}
+
+impl Drop for SqliteClaim {
+    fn drop(&mut self) {
+        if self.turn.is_some() {
+            // Sent before the turn is given up, so it is done before the next lane's work.
+            let lane = Arc::clone(&self.lane);
+            self.writer.thread.post(move |conn| roll_back(conn, &lane));
+        }
+    }
+}
+
+fn roll_back(conn: &Connection, lane: &Lane) {
+    if !conn.is_autocommit() {
+        // SQLite has then already rolled back by itself.
+        let _ = conn.execute_batch("ROLLBACK");
+    }
+    lane.forget_sources();
+}
+
+fn begin(conn: &Connection, lane: &Lane, ours: &Checkpoint, asked: &Wanted) -> Result<Standing, SinkError> {
+    let failed = |e: rusqlite::Error| errors::sink_error("the batch's transaction could not be opened", &e);
+    roll_back_forgotten(conn, lane);
+    conn.execute_batch("BEGIN IMMEDIATE").map_err(failed)?;
+    let stands = match checkpoint::is_ours(conn, ours) {
+        Err(e) => Err(failed(e)),
+        Ok(false) => Err(SinkError::Fenced(lane.name.clone())),
+        Ok(true) => standing::read(conn, lane, asked).map_err(|unread| {
+            let of = unread
+                .table
+                .map_or("the sidecar".into(), |t| format!("table `{}`", lane.table(t).shape.name));
+            errors::sink_error(&format!("what stands in {of} could not be read"), &unread.error)
+        }),
+    };
+    if stands.is_err() {
+        roll_back(conn, lane);
+    }
+    stands
+}
+
+/// A task that was dropped while its work ran may have left a transaction open.
+fn roll_back_forgotten(conn: &Connection, lane: &Lane) {
+    if !conn.is_autocommit() {
+        roll_back(conn, lane);
+    }
+}
+
+fn commit(
+    conn: &Connection,
+    lane: &Lane,
+    ours: &Checkpoint,
+    writes: &Writes,
+    now: Micros,
+) -> Result<Checkpoint, CommitError> {
+    if conn.is_autocommit() {
+        let text = "the transaction was closed before its commit".into();
+        return Err(CommitError::Again(Cause { code: "closed".into(), text }));
+    }
+    let written = write(conn, lane, ours, writes, now);
+    let Ok(after) = written else {
+        roll_back(conn, lane);
+        return written;
+    };
+    let Err(error) = conn.execute_batch("COMMIT") else { return Ok(after) };
+    roll_back(conn, lane);
+    // An error of the disk may come after the commit was already durable: the checkpoint tells.
+    match checkpoint::read(conn, &lane.name) {
+        Ok(Some(stored)) if stored == after => Ok(after),
+        Ok(_) | Err(_) => Err(row::batch_error(&error, None)),
+    }
+}
+
+fn write(
+    conn: &Connection,
+    lane: &Lane,
+    ours: &Checkpoint,
+    writes: &Writes,
+    now: Micros,
+) -> Result<Checkpoint, CommitError> {
+    let digests = rows::write(conn, lane, writes)?;
+    let sidecar = |e: rusqlite::Error| row::batch_error(&e, None);
+    write_versions(conn, lane, writes, &digests).map_err(sidecar)?;
+    history::write(conn, lane, writes, now).map_err(sidecar)?;
+    checkpoint::advance(conn, lane, ours, writes, now).map_err(sidecar)
+}
+
+fn write_versions(
+    conn: &Connection,
+    lane: &Lane,
+    writes: &Writes,
+    digests: &rows::Digests,
+) -> rusqlite::Result<()> {
+    let mut writer = versions::Writer::new(conn)?;
+    for (part, digests) in writes.tables.iter().zip(digests) {
+        let target = lane.table(part.table).target;
+        for version in &part.versions {
+            let of_row = |(set, row): (u32, u32)| digests.get(set as usize)?.get(row as usize)?.as_ref();
+            writer.write(lane, target, version, version.row.and_then(of_row))?;
+        }
+        writer.write_gate(lane, target, &part.gate)?;
+    }
+    Ok(())
+}
+
+/// The tables of a plan, registered in the sidecar, with what SQLite needs to write them.
+pub(super) fn tables(
+    conn: &Connection,
+    shapes: &[Arc<crate::table::TableShape>],
+) -> rusqlite::Result<Vec<lane::Table>> {
+    let mut tables = Vec::new();
+    for shape in shapes {
+        let keys: Vec<&str> = shape.key.iter().map(|&k| shape.columns[k].name.as_str()).collect();
+        let keys = serde_json::json!(keys).to_string();
+        let register = "INSERT INTO reconverge_target (name, key_columns) VALUES (?1, ?2)
+                        ON CONFLICT (name) DO UPDATE SET key_columns = excluded.key_columns RETURNING id";
+        let target: i64 = conn.query_row(register, (&shape.name, keys), |r| r.get(0))?;
+        let (affinities, triggers) = super::shapes::storage(conn, shape)?;
+        tables.push(lane::Table::new(Arc::clone(shape), target, &affinities, triggers));
+    }
+    Ok(tables)
+}

@@ -1,0 +1,207 @@
+//! What the database's thread needs to know of a claimed lane: who we are, the statements over the user's tables,
+//! and the sidecar's small numbers for tables and sources.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::{Connection, OptionalExtension};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::declared::Affinity;
+use crate::{
+    names::{NameId, Names},
+    table::{TableId, TableShape},
+};
+
+/// A claimed lane.
+#[derive(Debug)]
+pub(super) struct Lane {
+    /// As in the checkpoint: `pipeline/source/lane/partition`.
+    pub name: String,
+    /// The stream's name.
+    pub stream: String,
+    /// Microseconds that a silent owner keeps the lane.
+    pub lease_micros: i64,
+    /// Tables by [`TableId`].
+    pub tables: Vec<Table>,
+    /// Names of sources and origins.
+    pub names: Arc<Names>,
+    /// Their numbers in the sidecar, as far as they are known.
+    pub sources: Mutex<Vec<(NameId, i64)>>,
+}
+
+impl Lane {
+    /// The table of an id.
+    pub(super) fn table(&self, id: TableId) -> &Table {
+        &self.tables[id.index()]
+    }
+
+    /// The sidecar's number of a source or origin, given to it now where it is new.
+    pub(super) fn source_id(&self, conn: &Connection, name: NameId) -> rusqlite::Result<i64> {
+        let mut known = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, id)) = known.iter().find(|(n, _)| *n == name) {
+            return Ok(*id);
+        }
+        let text = self.names.get(name);
+        let insert = "INSERT INTO reconverge_source (name, region, grade) VALUES (?1, ?1, 'A')
+                      ON CONFLICT (name) DO NOTHING";
+        conn.prepare_cached(insert)?.execute([&*text])?;
+        let mut select = conn.prepare_cached("SELECT id FROM reconverge_source WHERE name = ?1")?;
+        let id = select.query_row([&*text], |r| r.get(0))?;
+        known.push((name, id));
+        Ok(id)
+    }
+
+    /// The name behind a number of the sidecar; `None` where the number is not there, or names abound.
+    pub(super) fn source_name(&self, conn: &Connection, id: i64) -> rusqlite::Result<Option<NameId>> {
+        let mut known = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((name, _)) = known.iter().find(|(_, k)| *k == id) {
+            return Ok(Some(*name));
+        }
+        let mut select = conn.prepare_cached("SELECT name FROM reconverge_source WHERE id = ?1")?;
+        let text: Option<String> = select.query_row([id], |r| r.get(0)).optional()?;
+        let name = text.and_then(|t| self.names.intern(&t).ok());
+        known.extend(name.map(|n| (n, id)));
+        Ok(name)
+    }
+
+    /// Forgets the numbers: a transaction that may have given some is rolled back.
+    pub(super) fn forget_sources(&self) {
+        self.sources.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+/// A table of the user's, with what SQLite needs to read and write it.
+#[derive(Debug)]
+pub(super) struct Table {
+    /// Its shape.
+    pub shape: Arc<TableShape>,
+    /// Its number in the sidecar.
+    pub target: i64,
+    /// By column of the shape.
+    pub columns: Vec<Stored>,
+    /// All columns of the shape by key.
+    pub select: String,
+    /// One row by key.
+    pub delete: String,
+    /// The columns that are written, by key: a row's own copy.
+    pub copy: String,
+    /// A whole row from such a copy.
+    pub insert_copy: String,
+    /// Whether the application has triggers on it, which may change rows after we wrote them.
+    pub has_triggers: bool,
+    /// The columns that are written, in the order of the digest: indexes into the shape.
+    pub written: Vec<usize>,
+    quoted: String,
+}
+
+/// How a column is stored.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stored {
+    /// Its affinity.
+    pub affinity: Affinity,
+    /// Stands for its name in a row's digest.
+    pub name_hash: u64,
+}
+
+impl Table {
+    /// Statements for a shape; `affinities` by column.
+    pub(super) fn new(
+        shape: Arc<TableShape>,
+        target: i64,
+        affinities: &[Affinity],
+        has_triggers: bool,
+    ) -> Self {
+        let stored = |(column, affinity): (&crate::table::ColumnShape, &Affinity)| Stored {
+            affinity: *affinity,
+            name_hash: xxh3_64(column.name.as_bytes()),
+        };
+        let columns = shape.columns.iter().zip(affinities).map(stored).collect();
+        let written: Vec<usize> = (0..shape.columns.len()).filter(|&c| !shape.columns[c].generated).collect();
+        let quoted = quote(&shape.name);
+        let all: Vec<usize> = (0..shape.columns.len()).collect();
+        let by_key = conditions(&shape);
+        let copied = list(&shape, &written);
+        Table {
+            select: format!("SELECT {} FROM {quoted} WHERE {by_key}", list(&shape, &all)),
+            delete: format!("DELETE FROM {quoted} WHERE {by_key}"),
+            copy: format!("SELECT {copied} FROM {quoted} WHERE {by_key}"),
+            insert_copy: format!("INSERT INTO {quoted} ({copied}) VALUES ({})", places(written.len())),
+            columns,
+            written,
+            quoted,
+            target,
+            has_triggers,
+            shape,
+        }
+    }
+
+    /// Writes the named columns of a row by its key.
+    pub(super) fn upsert(&self, columns: &[usize]) -> String {
+        let keys = list(&self.shape, &self.shape.key);
+        let set: Vec<String> = columns
+            .iter()
+            .filter(|c| !self.shape.key.contains(c))
+            .map(|&c| quote(&self.shape.columns[c].name))
+            .map(|name| format!("{name} = excluded.{name}"))
+            .collect();
+        // A row of key columns alone is set to itself, so that it counts as written in either case.
+        let set = if set.is_empty() {
+            self.shape
+                .key
+                .first()
+                .map(|&k| quote(&self.shape.columns[k].name))
+                .map(|k| format!("{k} = excluded.{k}"))
+        } else {
+            Some(set.join(", "))
+        };
+        format!(
+            "INSERT INTO {} ({}) VALUES ({}) ON CONFLICT ({keys}) DO UPDATE SET {}",
+            self.quoted,
+            list(&self.shape, columns),
+            places(columns.len()),
+            set.unwrap_or_default(),
+        )
+    }
+}
+
+/// A name as an identifier.
+pub(super) fn quote(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+fn list(shape: &TableShape, columns: &[usize]) -> String {
+    columns.iter().map(|&c| quote(&shape.columns[c].name)).collect::<Vec<_>>().join(", ")
+}
+
+fn places(n: usize) -> String {
+    (1..=n).map(|i| format!("?{i}")).collect::<Vec<_>>().join(", ")
+}
+
+fn conditions(shape: &TableShape) -> String {
+    let term = |(i, &k): (usize, &usize)| format!("{} = ?{}", quote(&shape.columns[k].name), i + 1);
+    shape.key.iter().enumerate().map(term).collect::<Vec<_>>().join(" AND ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{logical::Logical, table::ColumnShape};
+
+    #[test]
+    fn statements_name_only_what_is_written() {
+        let column = |name: &str| ColumnShape::new(name, Logical::Text);
+        let shape = TableShape {
+            name: "odd \" name".into(),
+            columns: vec![column("id"), column("v"), ColumnShape { generated: true, ..column("g") }],
+            key: vec![0],
+            has_other_unique: false,
+        };
+        let table = Table::new(Arc::new(shape), 1, &[Affinity::Text; 3], false);
+        assert_eq!(table.select, r#"SELECT "id", "v", "g" FROM "odd "" name" WHERE "id" = ?1"#);
+        assert_eq!(
+            table.upsert(&[0, 1]),
+            r#"INSERT INTO "odd "" name" ("id", "v") VALUES (?1, ?2) ON CONFLICT ("id") DO UPDATE SET "v" = excluded."v""#
+        );
+        assert!(table.upsert(&[0]).contains(r#"DO UPDATE SET "id" = excluded."id""#));
+    }
+}

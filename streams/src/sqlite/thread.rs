@@ -1,0 +1,95 @@
+//! A thread that owns one connection: SQLite blocks, and the lanes' tasks must not. Work is sent as a closure and
+//! its result awaited. Never holds a queue of rows: a lane has one piece of work under way at a time.
+
+use std::{path::Path, sync::mpsc, time::Duration};
+
+use rusqlite::{Connection, MAIN_DB, OpenFlags};
+use tokio::sync::oneshot;
+
+use super::errors;
+use crate::sink::SinkError;
+
+/// How long a statement waits for a lock that another process holds.
+const BUSY_WAIT: Duration = Duration::from_secs(5);
+
+/// Statements kept prepared: those of the sidecar and, per table, some sets of columns.
+const STATEMENTS_MAX: usize = 256;
+
+type Work = Box<dyn FnOnce(&mut Connection) + Send>;
+
+/// The thread, from outside. It ends when this is dropped and the work sent before is done.
+#[derive(Debug)]
+pub(super) struct Thread {
+    work: mpsc::Sender<Work>,
+}
+
+impl Thread {
+    /// Opens the file, which must be there, and starts the thread. `name` is the thread's.
+    pub(super) fn open(path: &Path, name: &str) -> Result<Self, SinkError> {
+        let mut conn = connect(path)?;
+        let (work, inbox) = mpsc::channel::<Work>();
+        let run = move || {
+            while let Ok(work) = inbox.recv() {
+                work(&mut conn);
+            }
+        };
+        let started = std::thread::Builder::new().name(name.into()).spawn(run);
+        started.map_err(|e| SinkError::Unreachable(format!("no thread for the database: {e}")))?;
+        Ok(Thread { work })
+    }
+
+    /// Does a piece of work and waits for its result. A caller that stops waiting does not stop the work.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> T + Send + 'static,
+    ) -> Result<T, ThreadEnded> {
+        let (answer, result) = oneshot::channel();
+        self.post(move |conn| {
+            // Nobody may be waiting any more; the work is done all the same.
+            let _ = answer.send(work(conn));
+        });
+        result.await.map_err(|_| ThreadEnded)
+    }
+
+    /// Sends a piece of work whose result nobody needs.
+    pub(super) fn post(&self, work: impl FnOnce(&mut Connection) + Send + 'static) {
+        // A thread that has ended drops the work, and with it the sender of its answer, which `run` notices.
+        let _ = self.work.send(Box::new(work));
+    }
+}
+
+/// The thread is gone: a bug of ours ended it.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the database's thread has ended")]
+pub(super) struct ThreadEnded;
+
+impl From<ThreadEnded> for SinkError {
+    fn from(ended: ThreadEnded) -> Self {
+        SinkError::Unreachable(ended.to_string())
+    }
+}
+
+fn connect(path: &Path) -> Result<Connection, SinkError> {
+    if !path.exists() {
+        return Err(SinkError::Setup {
+            what: format!("there is no database at {}", path.display()),
+            hint: "make it with its tables first, for instance `sqlite3 FILE < schema.sql`".into(),
+        });
+    }
+    let failed = |e: rusqlite::Error| errors::sink_error(&format!("cannot open {}", path.display()), &e);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags).map_err(failed)?;
+    conn.busy_timeout(BUSY_WAIT).map_err(failed)?;
+    if conn.is_readonly(MAIN_DB).map_err(failed)? {
+        return Err(SinkError::Setup {
+            what: format!("{} may be read but not written", path.display()),
+            hint: "give this process the right to write the file and its folder".into(),
+        });
+    }
+    // Foreign keys as SQLite has them by default, whatever the library was built with: a parent that is put in
+    // anew must not take its children along, and `depends_on` keeps children behind their parents.
+    conn.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = OFF;")
+        .map_err(failed)?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    Ok(conn)
+}

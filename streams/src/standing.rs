@@ -1,0 +1,131 @@
+//! What a sink holds for the keys of a batch, read and locked inside the batch's transaction.
+
+use smallvec::SmallVec;
+
+use crate::{
+    columns::Columns,
+    names::NameId,
+    position::{Micros, Seen},
+    table::TableId,
+};
+
+/// What a batch asks the sink for. Owned, so that a sink may hand it to its own thread.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// The sequence that the checkpoint must stand at; another one means that someone else wrote.
+    pub from: u64,
+    /// One entry per table of the batch.
+    pub tables: Vec<WantedTable>,
+}
+
+/// The keys of one table.
+#[derive(Clone, Debug)]
+pub struct WantedTable {
+    /// The table.
+    pub table: TableId,
+    /// Canonical key bytes, distinct, in ascending order: the order in which they are locked.
+    pub keys: Vec<Vec<u8>>,
+    /// The same keys as cells: one column per key column, in key order.
+    pub cells: Columns,
+    /// False for a table with one writer (`policy = "none"`): no versions are kept, only the lane's gate.
+    pub versions: bool,
+    /// Which columns of a tombstone or absence were kept with it: table column indexes. The sink decodes
+    /// them into [`StandingTable::rows`].
+    pub order_columns: Vec<usize>,
+}
+
+/// What stands, table by table in the order of [`Wanted::tables`].
+#[derive(Clone, Debug, Default)]
+pub struct Standing {
+    /// One entry per wanted table.
+    pub tables: Vec<StandingTable>,
+}
+
+/// What stands for the keys of one table.
+#[derive(Clone, Debug, Default)]
+pub struct StandingTable {
+    /// Rows with all columns of the table's shape: rows of the sink's table, and the kept order columns of
+    /// tombstones and absences (their other cells are [`crate::columns::State::NoRow`]).
+    pub rows: Columns,
+    /// One entry per wanted key, in the same order.
+    pub keys: Vec<StandingKey>,
+    /// The newest position of each source on this lane, for a table without versions.
+    pub gate: Vec<Seen>,
+}
+
+/// What stands for one key.
+#[derive(Clone, Debug, Default)]
+pub struct StandingKey {
+    /// The row in the sink's table: an index into [`StandingTable::rows`].
+    pub row: Option<u32>,
+    /// The sidecar's version of the key.
+    pub version: Option<Version>,
+    /// The order columns of a tombstone or absence: an index into [`StandingTable::rows`].
+    pub ordered_by: Option<u32>,
+    /// Set where the row is not as we wrote it, or is gone although we wrote it: the application did that.
+    pub local: Option<LocalWrite>,
+}
+
+/// A write by the application in the sink's own database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocalWrite {
+    /// When it committed, where the database keeps that.
+    pub at: Option<Micros>,
+}
+
+/// What the version row says that stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StandingKind {
+    /// A row in the sink's table.
+    Row,
+    /// Deleted.
+    Tombstone,
+    /// A row that does not belong in this region.
+    Absence,
+    /// A row that is kept in `parked` until its parent stands.
+    Kept,
+    /// Nothing yet: only positions were seen, by changes that became dead letters.
+    Nothing,
+}
+
+impl StandingKind {
+    /// The letter in `version.standing`.
+    #[must_use]
+    pub fn letter(self) -> char {
+        match self {
+            Self::Row => 'r',
+            Self::Tombstone => 'd',
+            Self::Absence => 'a',
+            Self::Kept => 'p',
+            Self::Nothing => 'n',
+        }
+    }
+
+    /// The kind behind a letter.
+    #[must_use]
+    pub fn of(letter: char) -> Option<Self> {
+        const ALL: [StandingKind; 5] = [
+            StandingKind::Row,
+            StandingKind::Tombstone,
+            StandingKind::Absence,
+            StandingKind::Kept,
+            StandingKind::Nothing,
+        ];
+        ALL.into_iter().find(|k| k.letter() == letter)
+    }
+}
+
+/// A version row. How the sink knows a row as its own (`row_xmin`, digest) stays inside the sink.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Version {
+    /// What stands.
+    pub standing: StandingKind,
+    /// Origin of the value that stands.
+    pub origin: NameId,
+    /// Its commit time.
+    pub committed_at: Micros,
+    /// The newest position of every source, in no order.
+    pub seen: SmallVec<[Seen; 2]>,
+    /// The vector clock of the value that stands, as a JSON object; `None` where the table keeps none.
+    pub clock: Option<String>,
+}

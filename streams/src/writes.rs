@@ -1,0 +1,156 @@
+//! What was decided about a batch: everything that its transaction writes. Owned and complete, so that a sink
+//! needs nothing else to write it, and may write it on its own thread.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::{
+    columns::Columns,
+    disposition::{Counts, Disposition},
+    names::NameId,
+    position::{Micros, Position, Seen},
+    standing::Version,
+    table::TableId,
+};
+
+/// Place of a change in its batch, in stream order: how a sink names a guilty one.
+pub type ChangeIndex = u32;
+
+/// All that a batch writes.
+#[derive(Clone, Debug, Default)]
+pub struct Writes {
+    /// The checkpoint's new sequence: the last one of the batch.
+    pub through: u64,
+    /// The checkpoint's new `scanned`; at least `through`.
+    pub scanned: u64,
+    /// What this batch adds to the ledger; its sum is what it adds to `delivered`.
+    pub counts: Counts,
+    /// Newest commit time among the applied changes.
+    pub committed_at: Option<Micros>,
+    /// The plugin generation that decided.
+    pub generation: i64,
+    /// In the order in which tables take effect: ascending priority. Deletes are written in the reverse order.
+    pub tables: Vec<TableWrites>,
+    /// History of conflicts.
+    pub decisions: Vec<Decision>,
+    /// Changes that could not be applied.
+    pub dead: Vec<DeadLetter>,
+    /// Keys whose row a residency rule keeps out, as (table, canonical key). A sink stores only their HMAC.
+    pub suppressed: Vec<(TableId, Vec<u8>)>,
+    /// Dead letters that this batch applied again, by (stream, sequence) of the first delivery.
+    pub redriven: Vec<(String, u64)>,
+}
+
+/// What one table writes. A key stands in at most one of `upserts` and `deletes`.
+#[derive(Clone, Debug)]
+pub struct TableWrites {
+    /// The table.
+    pub table: TableId,
+    /// Rows by the set of columns that is written.
+    pub upserts: Vec<Upserts>,
+    /// Rows to delete.
+    pub deletes: Deletes,
+    /// New version rows.
+    pub versions: Vec<VersionWrite>,
+    /// For a table without versions: the newest position of each source on this lane; empty where unchanged.
+    pub gate: Vec<Seen>,
+}
+
+/// Rows of which the same columns are written. Columns that are not named keep what stands, or get the default.
+#[derive(Clone, Debug)]
+pub struct Upserts {
+    /// Table column indexes, ascending; all key columns are among them.
+    pub columns: Vec<usize>,
+    /// One column per entry of `columns`; states are only `Null` and `Value`.
+    pub rows: Columns,
+    /// The change that is to blame for each row.
+    pub changes: Vec<ChangeIndex>,
+}
+
+/// Keys whose row goes.
+#[derive(Clone, Debug, Default)]
+pub struct Deletes {
+    /// One column per key column, in key order.
+    pub keys: Columns,
+    /// The change that is to blame for each row.
+    pub changes: Vec<ChangeIndex>,
+}
+
+/// A version row to write.
+#[derive(Clone, Debug)]
+pub struct VersionWrite {
+    /// Canonical key bytes.
+    pub key: Vec<u8>,
+    /// The version.
+    pub version: Version,
+    /// Where the batch writes the row of this key, (index into `upserts`, row): the sink then remembers how it
+    /// wrote it. `None`: the row, if any, is not touched and what the sink remembers stays.
+    pub row: Option<(u32, u32)>,
+    /// The order columns that a tombstone or absence keeps, as a JSON object of canonical text forms.
+    pub ordered_by: Option<String>,
+}
+
+/// One conflict, for the history.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// The sequence that the incoming change was delivered with.
+    pub sequence: u64,
+    /// The table.
+    pub table: TableId,
+    /// Canonical key bytes.
+    pub key: Vec<u8>,
+    /// Kind of conflict, PostgreSQL's word where it has one (`insert_exists`, `update_origin_differs`, ..).
+    pub kind: &'static str,
+    /// What became of the incoming change.
+    pub outcome: Disposition,
+    /// The policy or plugin that decided: `plugin:schedule-merge`, `lww:updated_at`, `tie:origin`.
+    pub decided_by: Arc<str>,
+    /// The generation that decided.
+    pub generation: i64,
+    /// The plugin's reason.
+    pub reason: Option<Arc<str>>,
+    /// Source of the incoming change.
+    pub source: NameId,
+    /// Its position.
+    pub position: Position,
+    /// Its commit time.
+    pub incoming_at: Option<Micros>,
+    /// Origin of what stood.
+    pub current_origin: Option<NameId>,
+    /// Commit time of what stood; `None` where unknown (a local write).
+    pub current_at: Option<Micros>,
+    /// The incoming row as a JSON object of canonical text forms, where the table archives it.
+    pub incoming: Option<String>,
+    /// The row that stood, likewise.
+    pub current: Option<String>,
+    /// The row that was written, likewise, where it is neither of the two.
+    pub applied: Option<String>,
+}
+
+/// A change that could not be applied, kept with its reason.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeadLetter {
+    /// The sequence that it was delivered with.
+    pub sequence: u64,
+    /// The subject that it was published under.
+    pub subject: String,
+    /// Its table, where that could be told.
+    pub table: Option<TableId>,
+    /// Its canonical key, where that could be told.
+    pub key: Option<Vec<u8>>,
+    /// The step that refused it: `decode`, `residency`, `filter`, `mapping`, `merge`, `resolve`, `write`.
+    pub stage: &'static str,
+    /// A fixed word for the reason: `not-json`, `missing-key`, `trap`, `unique-violation`, ..
+    pub code: &'static str,
+    /// What is wrong, for a person. Names tables, columns and paths, never a row's values.
+    pub reason: String,
+    /// The generation, where a plugin refused it.
+    pub generation: Option<i64>,
+    /// The headers as a JSON object.
+    pub headers: Option<String>,
+    /// The original bytes; `None` where no residency rule has passed them.
+    pub bytes: Option<Bytes>,
+    /// SHA-256 of the original bytes: proves a refetch by sequence.
+    pub digest: [u8; 32],
+}

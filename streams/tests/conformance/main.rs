@@ -1,0 +1,100 @@
+//! The contract of `Sink`, `Claim` and `Records` as tests: one set of cases, run for every sink.
+//!
+//! A sink joins by a [`fixture::Fixture`] and one line `suite!(..)` below.
+
+#![allow(clippy::panic, reason = "cases are generic functions, which the lint does not see as tests")]
+
+mod fixture;
+mod world;
+mod claims;
+mod standing;
+mod writing;
+mod guilt;
+mod values;
+mod sidecar;
+
+mod cut;
+mod memory;
+mod postgres;
+mod postgres_only;
+mod sqlite;
+mod sqlite_only;
+
+/// Makes one test per case and sink.
+macro_rules! suite {
+    ($sink:ident, $fixture:ty; $($file:ident: $($case:ident)+;)+) => {
+        mod $sink {
+            $(mod $file {
+                $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    crate::$file::$case::<$fixture>().await;
+                })+
+            })+
+        }
+    };
+}
+
+/// Hands the list of all cases to `suite!`.
+macro_rules! every_case {
+    ($sink:ident, $fixture:ty) => {
+        suite! { $sink, $fixture;
+            claims: a_fresh_lane_starts_at_nothing
+                a_held_lane_is_refused_until_its_lease_ends
+                an_owner_takes_its_own_lane_back_at_once
+                a_late_owner_is_fenced_at_begin
+                a_late_owner_is_fenced_at_idle
+                a_takeover_waits_for_the_open_batch_and_reads_the_truth
+                another_sequence_is_fenced
+                another_plan_is_refused
+                release_lets_another_claim_at_once
+                idle_raises_sequence_and_scanned
+                prepare_twice_is_harmless;
+            standing: nothing_stands_in_an_empty_table
+                what_was_written_stands_with_its_version
+                a_tombstone_keeps_its_order_columns
+                an_absence_stands_as_one
+                a_changed_row_is_a_local_write
+                a_new_row_is_a_local_write
+                a_deleted_row_is_a_local_write
+                a_row_that_came_back_under_a_tombstone_is_a_local_write
+                our_own_writes_are_not_local
+                an_added_column_makes_no_local_write
+                a_version_written_alone_keeps_what_the_sink_remembers
+                keys_come_back_in_the_order_asked
+                keys_of_several_columns
+                the_gate_of_a_table_without_versions;
+            writing: only_named_columns_are_written
+                a_default_fills_a_new_row
+                a_delete_takes_the_row
+                a_delete_of_nothing_is_nothing
+                several_tables_commit_together
+                abandon_leaves_nothing
+                a_dropped_claim_leaves_nothing
+                a_claim_works_on_after_abandon
+                the_ledger_adds_up_over_batches_and_restarts
+                many_rows_in_one_batch;
+            guilt: unique_values_swap_within_a_batch
+                a_unique_value_moves_from_a_deleted_row
+                a_real_clash_is_guilty
+                of_two_rows_that_want_one_value_the_later_is_guilty
+                a_null_where_none_may_be_is_guilty
+                innocent_neighbours_are_written_without_the_guilty
+                a_table_that_is_gone_is_paused;
+            values: every_type_comes_back_as_it_was_written
+                keys_of_every_type_are_found;
+            sidecar: decisions_are_listed
+                conflicts_are_counted
+                dead_letters_are_listed_and_discarded
+                two_dead_halves_of_one_message_are_one_letter
+                a_redriven_letter_is_closed
+                a_suppressed_key_leaves_no_bytes
+                generations_are_numbered
+                checkpoints_are_listed_by_pipeline
+                a_key_is_explained;
+        }
+    };
+}
+
+every_case!(on_memory, crate::memory::Memory);
+every_case!(on_sqlite, crate::sqlite::Sqlite);
+every_case!(on_postgres, crate::postgres::Postgres);

@@ -12,6 +12,8 @@ use reconverge_streams::{
     table::TableId,
 };
 
+use crate::plan::Plan;
+
 /// A contiguous run of one lane's messages.
 #[derive(Debug, Default)]
 pub struct Batch {
@@ -26,6 +28,48 @@ pub struct Batch {
     pub through: u64,
     /// Everything up to here has been looked at.
     pub scanned: u64,
+}
+
+impl Batch {
+    /// Adds empty tables for all relatives of those in the batch: parents and children, theirs too.
+    pub fn include_relatives(&mut self, plan: &Plan) {
+        let parents_refused: Vec<TableId> = self.items.iter().filter_map(refused_table).collect();
+        for table in parents_refused.into_iter().filter(|table| plan.children(*table).next().is_some()) {
+            self.include(table, plan);
+        }
+        let mut at = 0;
+        while at < self.tables.len() {
+            let table = self.tables[at].table;
+            let parents = plan.table(table).depends_on.iter().map(|p| p.table);
+            for relative in parents.chain(plan.children(table).map(|(child, _)| child)).collect::<Vec<_>>() {
+                self.include(relative, plan);
+            }
+            at += 1;
+        }
+    }
+
+    /// Adds a table without changes, where it is not in the batch.
+    pub fn include(&mut self, table: TableId, plan: &Plan) {
+        if self.tables.iter().any(|t| t.table == table) {
+            return;
+        }
+        let columns = || Columns::new(plan.table(table).columns.iter().map(|c| c.logical));
+        self.tables.push(TableBatch {
+            table,
+            changes: Vec::new(),
+            after: columns(),
+            before: columns(),
+            keys: Vec::new(),
+        });
+    }
+}
+
+/// The table of a message that decode refused, where its key could be told: children may wait for it.
+fn refused_table(item: &Item) -> Option<TableId> {
+    match &item.kind {
+        ItemKind::Refused(refusal) if refusal.key.is_some() => refusal.table,
+        _ => None,
+    }
 }
 
 /// What one message, or one half of a key change, turned out to be.

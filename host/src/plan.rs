@@ -27,6 +27,14 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The tables that name this one as a parent, each with the columns that do.
+    pub fn children(&self, parent: TableId) -> impl Iterator<Item = (TableId, &[usize])> {
+        self.tables.iter().flat_map(move |child| {
+            let named = child.depends_on.iter().filter(move |p| p.table == parent);
+            named.map(|p| (child.id, p.columns.as_slice()))
+        })
+    }
+
     /// The table's plan.
     #[must_use]
     pub fn table(&self, id: TableId) -> &TablePlan {
@@ -52,6 +60,8 @@ pub struct TablePlan {
     pub priority: i32,
     /// Who stands.
     pub rule: Rule,
+    /// Its parents: a row is in the sink only while all that it names are.
+    pub depends_on: Vec<Parent>,
     /// Name of the rule, for decisions: `lww:updated_at`, `plugin:wfm-schedules`.
     pub rule_name: Arc<str>,
     /// What a delete does.
@@ -74,6 +84,15 @@ pub struct TablePlan {
     pub residency: bool,
     /// Checks `after` against the table's payload schema.
     pub payload_schema: Option<Arc<jsonschema::Validator>>,
+}
+
+/// A parent of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parent {
+    /// Its table. Its number is lower than the child's: parents take effect first.
+    pub table: TableId,
+    /// The child's columns that name it, in the order of the parent's key.
+    pub columns: Vec<usize>,
 }
 
 /// What a delete does.

@@ -116,7 +116,7 @@ pub enum Verdict {
     /// No row stands.
     Delete,
     /// The change is a dead letter: rejected by the author, or the plugin failed on it.
-    Refuse(Refusal),
+    Refuse(Box<Refusal>),
 }
 
 /// The answer to [`Contests`].

@@ -102,6 +102,16 @@ impl Counts {
         }
     }
 
+    /// Changes that were counted before met another fate: (from, to, how many). What is not counted here cannot move,
+    /// so that the sum stays.
+    pub fn reclassify(&mut self, moves: &[(Disposition, Disposition, u64)]) {
+        for &(from, to, n) in moves {
+            let n = n.min(self.get(from));
+            self.0[from as usize] -= n;
+            self.0[to as usize] += n;
+        }
+    }
+
     /// The sum: equal to what was delivered, or the ledger is broken.
     #[must_use]
     pub fn sum(&self) -> u64 {
@@ -117,6 +127,14 @@ impl Counts {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_counted_cannot_move() {
+        let mut counts = Counts::from_places([2, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+        counts.reclassify(&[(Disposition::Parked, Disposition::Applied, 3), (Disposition::Applied, Disposition::Orphaned, 1)]);
+        assert_eq!([Disposition::Applied, Disposition::Parked, Disposition::Orphaned].map(|d| counts.get(d)), [2, 0, 1]);
+        assert_eq!(counts.sum(), 3);
+    }
 
     #[test]
     fn numbers_are_those_of_the_surface() {

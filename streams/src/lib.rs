@@ -22,6 +22,7 @@ pub mod source;
 pub mod disposition;
 pub mod checkpoint;
 pub mod standing;
+pub mod family;
 pub mod writes;
 pub mod sink;
 pub mod records;

@@ -62,7 +62,38 @@ pub struct DeadLetterRecord {
     pub note: Option<String>,
 }
 
-/// What to list of `conflicts` or `dlq`: newest first.
+/// A row that stands and is kept beside until its parents do.
+#[derive(Clone, Debug, Serialize)]
+pub struct ParkedRecord {
+    /// Its table.
+    pub table: String,
+    /// Its key.
+    pub key: String,
+    /// `parent`, or `orphaned` where the parent is known not to come by itself.
+    pub why: String,
+    /// The table of the parent that is missing.
+    pub waits_table: Option<String>,
+    /// Its key.
+    pub waits_key: Option<String>,
+    /// The lane that keeps it.
+    pub lane: String,
+    /// The sequence of the change that stands, or of the one that took its parent away.
+    pub sequence: u64,
+    /// The source of the change that stands.
+    pub source: String,
+    /// Its position: source epoch.
+    pub epoch: i32,
+    /// Its position: commit.
+    pub commit_position: u64,
+    /// Its position: order within the commit.
+    pub ordinal: u64,
+    /// Since when it is kept.
+    pub parked_at: String,
+    /// The row.
+    pub row: Option<serde_json::Value>,
+}
+
+/// What to list of `conflicts`, `dlq` or `parked`: newest first.
 #[derive(Clone, Debug, Default)]
 pub struct Query {
     /// Only of this pipeline (the first part of the lane's name).
@@ -71,7 +102,7 @@ pub struct Query {
     pub table: Option<String>,
     /// Only of this canonical key.
     pub key: Option<Vec<u8>>,
-    /// Conflicts: only this kind. Dead letters: only this state.
+    /// Conflicts: only this kind. Dead letters: only this state. Kept rows: only this reason.
     pub word: Option<String>,
     /// Only this id (of a conflict: a prefix is enough).
     pub id: Option<String>,
@@ -150,6 +181,15 @@ pub trait Records: Send + Sync {
         &self,
         query: &Query,
     ) -> impl Future<Output = Result<Vec<DeadLetterRecord>, SinkError>> + Send;
+
+    /// Rows that are kept until their parents stand, newest first. An id is that of no kept row.
+    fn parked(&self, query: &Query) -> impl Future<Output = Result<Vec<ParkedRecord>, SinkError>> + Send;
+
+    /// How many rows are kept by (table, why), of one pipeline where it is named.
+    fn parked_counts(
+        &self,
+        pipeline: Option<&str>,
+    ) -> impl Future<Output = Result<Vec<(String, String, u64)>, SinkError>> + Send;
 
     /// Closes an open dead letter as `discarded`; false where it was not open.
     fn discard(

@@ -12,6 +12,7 @@ use crate::{
     checkpoint::{Checkpoint, LaneId, PlanDigest},
     names::Names,
     position::Micros,
+    family::{Family, FamilyWanted},
     standing::{Standing, Wanted},
     table::{TableId, TableShape},
     writes::{ChangeIndex, Writes},
@@ -168,6 +169,22 @@ pub trait Claim: Send {
     /// # Errors
     /// [`SinkError::Fenced`] where epoch or sequence are not ours; the transaction is then closed.
     fn begin(&mut self, asked: Wanted) -> impl Future<Output = Result<Standing, SinkError>> + Send;
+
+    /// Between `begin` and `commit`: parents, and rows that wait for them or name them, locked.
+    ///
+    /// # Errors
+    /// As in `begin`; the transaction is then closed.
+    fn family(&mut self, asked: FamilyWanted) -> impl Future<Output = Result<Family, SinkError>> + Send;
+
+    /// Between batches: keys of kept rows whose missing parent stands in the sink by now (the application may have
+    /// written it), at most `limit`, by table.
+    ///
+    /// # Errors
+    /// As in `begin`.
+    fn sweep(
+        &mut self,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<(TableId, Vec<Vec<u8>>)>, SinkError>> + Send;
 
     /// Writes and commits. A commit whose outcome is unknown is settled inside, by reading the checkpoint on a
     /// new connection.

@@ -56,7 +56,9 @@ pub struct Limits {
     pub rows: usize,
     /// Most bytes of payload and headers. One message is always delivered, however large.
     pub bytes: usize,
-    /// How long to wait for more once there is one, and for the first one.
+    /// How long to wait for the first one.
+    pub patience: Duration,
+    /// How long to wait for more once there is one.
     pub linger: Duration,
 }
 
@@ -129,7 +131,8 @@ pub trait Source: Send + Sync {
 
 /// Reads one partition in order. Dropping it closes it.
 pub trait Reader: Send {
-    /// The next messages, up to `limits`; waits at most `limits.linger`. An empty answer with a raised
+    /// The next messages, up to `limits`; waits at most `limits.patience` for
+    /// the first and `limits.linger` for the others. An empty answer with a raised
     /// `scanned` says that nothing stands for us up to there. Cancel-safe between calls only: an aborted
     /// call leaves the reader in doubt.
     fn next(&mut self, limits: &Limits) -> impl Future<Output = Result<Pulled, SourceError>> + Send;

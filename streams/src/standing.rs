@@ -62,8 +62,21 @@ pub struct StandingKey {
     pub version: Option<Version>,
     /// The order columns of a tombstone or absence: an index into [`StandingTable::rows`].
     pub ordered_by: Option<u32>,
+    /// The row that is kept in `parked` as what stands, where the version says [`StandingKind::Kept`].
+    pub kept: Option<Kept>,
     /// Set where the row is not as we wrote it, or is gone although we wrote it: the application did that.
     pub local: Option<LocalWrite>,
+}
+
+/// A row that is kept beside until its parents stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Its cells: an index into [`StandingTable::rows`].
+    pub row: u32,
+    /// Whether its parent was known not to come.
+    pub orphaned: bool,
+    /// The parent that it is filed under: its table and canonical key. `None` for a table that the plan does not list.
+    pub waits: Option<(TableId, Vec<u8>)>,
 }
 
 /// A write by the application in the sink's own database.

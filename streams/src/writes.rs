@@ -32,6 +32,12 @@ pub struct Writes {
     pub generation: i64,
     /// In the order in which tables take effect: ascending priority. Deletes are written in the reverse order.
     pub tables: Vec<TableWrites>,
+    /// Rows to keep beside as what stands until their parents do.
+    pub kept: Vec<KeptWrite>,
+    /// Kept rows that go: put in, replaced (then also in `kept`) or removed.
+    pub unkept: Vec<(TableId, Vec<u8>)>,
+    /// Changes counted before whose fate is another now: (from, to, how many). Their sum stays.
+    pub reclassified: Vec<(Disposition, Disposition, u64)>,
     /// History of conflicts.
     pub decisions: Vec<Decision>,
     /// Changes that could not be applied.
@@ -89,6 +95,27 @@ pub struct VersionWrite {
     pub row: Option<(u32, u32)>,
     /// The order columns that a tombstone or absence keeps, as a JSON object of canonical text forms.
     pub ordered_by: Option<String>,
+}
+
+/// A row that stands and whose parent is not in the sink.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeptWrite {
+    /// Its table.
+    pub table: TableId,
+    /// Its canonical key.
+    pub key: Vec<u8>,
+    /// The row, as a JSON object of canonical text forms.
+    pub row: String,
+    /// Whether the parent is known not to come by itself: outside the limits of what may wait.
+    pub orphaned: bool,
+    /// The parent that is missing: its table and canonical key.
+    pub waits: (TableId, Vec<u8>),
+    /// The source of the change that stands.
+    pub source: NameId,
+    /// Its position.
+    pub position: Position,
+    /// The sequence that it was delivered with; of a row whose parent left, that of the parent's change.
+    pub sequence: u64,
 }
 
 /// One conflict, for the history.

@@ -64,6 +64,18 @@ impl Change {
         &self.source
     }
 
+    /// A field of the envelope; null where there is none.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Value {
+        self.fields.get(name).cloned().unwrap_or_default()
+    }
+
+    /// The table, without schema.
+    #[must_use]
+    pub fn table(&self) -> &str {
+        &self.table
+    }
+
     /// The subject below `prefix`, in partition 0.
     #[must_use]
     pub fn subject(&self, prefix: &str) -> String {

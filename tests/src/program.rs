@@ -27,7 +27,6 @@ pub struct Ended {
 
 impl Ended {
     /// The same, where the call did what was asked.
-    #[must_use]
     pub fn done(self) -> Ended {
         assert_eq!(self.code, Some(0), "{self:?}");
         self

@@ -13,10 +13,10 @@ use crate::{Kind, Scene, guest, servers};
 /// A scene with the example's pipeline file, but for the ends, the pipeline's name, and batches of `rows` changes.
 pub async fn split_brain(name: &str, kind: Kind, rows: usize) -> Scene {
     static FILLED: OnceCell<()> = OnceCell::const_new();
-    let scene = Scene::without_stream(servers::nats(), name, kind, "").await;
+    let mut scene = Scene::without_stream(servers::nats(), name, kind, "").await;
     create_tables(&scene.sink).await.unwrap();
     FILLED.get_or_init(|| async { fill_stream(&scene.jetstream).await.unwrap() }).await;
-    let scene = Scene { stream: STREAM.to_owned(), rows, ..scene };
+    (scene.stream, scene.rows) = (STREAM.to_owned(), rows);
     scene.write_split_brain();
     scene
 }

@@ -94,10 +94,12 @@ pub struct Found {
 
 /// One problem that `check` found.
 #[derive(Clone, Debug, Deserialize)]
-#[expect(missing_docs, reason = "the fields are the words that a person is shown")]
 pub struct Problem {
+    /// `error` or `warning`.
     pub severity: String,
+    /// What is wrong.
     pub message: String,
+    /// What to do about it.
     pub hint: Option<String>,
 }
 

@@ -21,8 +21,9 @@ const TABLES: &str = "CREATE TABLE notes (id bigint PRIMARY KEY NOT NULL, note t
 
 fn rules(mode: &str, stage: &str) -> String {
     let policy = if stage == "merge" { "{ plugin = \"bad\" }" } else { "\"lww:commit-time\"" };
+    // What follows the limits that every scene has: so little memory that it ends before the fuel does.
     format!(
-        "[[table]]\nname = \"notes\"\nkey = [\"id\"]\npolicy = {policy}\n\n\
+        "plugin = {{ memory = \"2MiB\" }}\n\n[[table]]\nname = \"notes\"\nkey = [\"id\"]\npolicy = {policy}\n\n\
          [[table]]\nname = \"calls\"\nkey = [\"id\"]\npolicy = \"lww:commit-time\"\n\n\
          [[plugin]]\nname = \"bad\"\npath = {:?}\nstage = \"{stage}\"\ntables = [\"notes\"]\n\
          config = {{ mode = \"{mode}\", marker = \"poison\", column = \"note\" }}\n",
@@ -79,8 +80,8 @@ async fn in_merge_every_way_to_misbehave_costs_the_guilty_alone() {
 }
 
 #[tokio::test]
-async fn in_a_filter_every_way_to_misbehave_costs_the_guilty_alone() {
-    for (mode, code) in MODES {
+async fn in_a_filter_it_costs_the_guilty_alone() {
+    for (mode, code) in MODES.into_iter().filter(|(mode, _)| ["trap", "allocate", "verdict-short"].contains(mode)) {
         let name = format!("filter_{}", mode.replace('-', "_"));
         costs_the_guilty_alone(&name, Kind::Sqlite, "filter", mode, code).await;
     }

@@ -76,10 +76,13 @@ async fn changed_inserted_and_deleted_by_hand(name: &str, kind: Kind) {
     assert_eq!(report.count("shifts", "kept-current"), 3, "{report:?}");
     assert_eq!(report.local_writes, 6, "rows 1, 2, 3, 4, 7 and 8");
     let decisions = scene.decisions().await;
-    let of = |key: &str| decisions.iter().find(|decision| decision.key.contains(key)).unwrap();
-    assert_eq!(of("\"7\"").current_origin.as_deref(), Some("here"));
+    let of = |id: &str| {
+        let is_it = |key: &str| serde_json::from_str::<Value>(key).unwrap()["id"].to_string().trim_matches('"') == id;
+        decisions.iter().find(|decision| is_it(&decision.key)).unwrap_or_else(|| panic!("{decisions:?}"))
+    };
+    assert_eq!(of("7").current_origin.as_deref(), Some("here"));
     let archived = |side: &Option<Value>| side.as_ref().map(|row| row["note"].clone());
-    assert_eq!(archived(&of("\"8\"").current), Some(json!("hand")), "the loser is archived");
+    assert_eq!(archived(&of("8").current), Some(json!("hand")), "the loser is archived");
     scene.audit().await;
 }
 

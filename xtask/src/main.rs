@@ -1,6 +1,7 @@
 //! `cargo xtask`: the one entrance to the project's own work, on a developer's machine and in CI. Each command does
 //! its set-up itself. Never a part of the product.
 
+mod bench;
 mod ci;
 mod demo;
 mod deny;
@@ -33,6 +34,8 @@ enum Action {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         cargo: Vec<String>,
     },
+    /// Measures Reconverge beside what it is made of, in a release build; docs/performance explains the numbers.
+    Bench(bench::Bench),
     /// Runs what CI runs after the tests: format, clippy, documentation, licences and advisories.
     Ci,
 }
@@ -53,6 +56,7 @@ fn run(action: Action) -> Result<()> {
         Action::Demo(asked) => demo::run(&asked),
         Action::Setup => setup::everything(),
         Action::Test { cargo } => test::run(&cargo),
+        Action::Bench(asked) => bench::run(&asked),
         Action::Ci => ci::run(),
     }
 }

@@ -87,7 +87,8 @@ async fn recount<S: Source>(source: &S, decoder: &Decoder, checkpoint: &Checkpoi
     let facts = source.inspect().await?;
     let partition = checkpoint.lane.rsplit('/').next().and_then(|p| p.parse().ok()).unwrap_or(0);
     let mut reader = source.open(partition, facts.first.saturating_sub(1)).await?;
-    let limits = Limits { rows: 10_000, bytes: 64 << 20, linger: Duration::from_millis(200) };
+    let patience = Duration::from_millis(200);
+    let limits = Limits { rows: 10_000, bytes: 64 << 20, patience, linger: Duration::from_millis(5) };
     let (mut changes, mut scanned) = (0, 0);
     while scanned < checkpoint.sequence.min(facts.last) {
         let mut pulled = reader.next(&limits).await?;

@@ -9,60 +9,82 @@ use crate::config::{Pipeline, Policy, Problem, ProcessEnvironment, SinkTarget};
 
 use super::{RunError, ends, plan, plugins, sidecar};
 
-/// Problems in the order of the file's parts; empty is good.
-pub async fn check(pipeline: &Pipeline) -> Vec<Problem> {
-    let mut problems = pipeline.unsupported();
-    problems.extend(pipeline.missing_files(&ProcessEnvironment));
-    for source in &pipeline.sources {
-        if let Err(error) = ends::source(pipeline, source, false).await {
-            problems.extend(placed(pipeline, source.span.clone(), error));
+/// What a check found. Both empty is good.
+#[derive(Debug, Default)]
+pub struct Findings {
+    /// The pipeline does not fit its tables, its plugins or this version.
+    pub configuration: Vec<Problem>,
+    /// A server, a database, a file or a right is not as the pipeline needs it.
+    pub environment: Vec<Problem>,
+}
+
+impl Findings {
+    /// All of them, the configuration's first.
+    pub fn all(&self) -> impl Iterator<Item = &Problem> {
+        self.configuration.iter().chain(&self.environment)
+    }
+
+    fn add(&mut self, pipeline: &Pipeline, span: std::ops::Range<usize>, error: RunError) {
+        let hint = error.hint().map(str::to_owned);
+        match error {
+            RunError::Configuration(problems) => self.configuration.extend(problems),
+            other => {
+                let mut problem = pipeline.problem(span, other.to_string());
+                if let Some(hint) = hint {
+                    problem.help(hint);
+                }
+                self.environment.push(problem);
+            }
         }
     }
+}
+
+/// Looks at everything, in the order of the file's parts.
+pub async fn check(pipeline: &Pipeline) -> Findings {
+    let mut found = Findings { configuration: pipeline.unsupported(), ..Findings::default() };
+    found.environment.extend(pipeline.missing_files(&ProcessEnvironment));
+    for source in &pipeline.sources {
+        if let Err(error) = ends::source(pipeline, source, false).await {
+            found.add(pipeline, source.span.clone(), error);
+        }
+    }
+    let span = || pipeline.sink.span.clone();
     match &pipeline.sink.target {
         SinkTarget::Sqlite { path } if !path.exists() => {
-            let mut problem =
-                pipeline.problem(pipeline.sink.span.clone(), format!("there is no file {}", path.display()));
+            let mut problem = pipeline.problem(span(), format!("there is no file {}", path.display()));
             problem.help("create it with the tables that the pipeline writes");
-            problems.push(problem);
+            found.environment.push(problem);
         }
         SinkTarget::Sqlite { path } => match sidecar::sqlite(path) {
-            Ok(sink) => problems.extend(check_sink(pipeline, &sink).await),
-            Err(error) => problems.extend(placed(pipeline, pipeline.sink.span.clone(), error)),
+            Ok(sink) => check_sink(pipeline, &sink, &mut found).await,
+            Err(error) => found.add(pipeline, span(), error),
         },
         SinkTarget::Postgres { url, schema } => match sidecar::postgres(url, schema).await {
-            Ok(sink) => problems.extend(check_sink(pipeline, &sink).await),
-            Err(error) => problems.extend(placed(pipeline, pipeline.sink.span.clone(), error)),
+            Ok(sink) => check_sink(pipeline, &sink, &mut found).await,
+            Err(error) => found.add(pipeline, span(), error),
         },
         SinkTarget::Relay { .. } => {}
     }
-    problems
+    found
 }
 
-async fn check_sink<K: Sink>(pipeline: &Pipeline, sink: &K) -> Vec<Problem> {
+async fn check_sink<K: Sink>(pipeline: &Pipeline, sink: &K, found: &mut Findings) {
     let span = || pipeline.sink.span.clone();
-    let mut problems = match sink.check().await {
-        Ok(found) => found.into_iter().map(|p| ends::at(pipeline, span(), p)).collect(),
-        Err(error) => placed(pipeline, span(), error.into()),
-    };
+    match sink.check().await {
+        Ok(wrong) => found.environment.extend(wrong.into_iter().map(|p| ends::at(pipeline, span(), p))),
+        Err(error) => found.add(pipeline, span(), error.into()),
+    }
     match ends::shapes(pipeline, sink).await {
-        Err(error) => problems.extend(placed(pipeline, span(), error)),
+        Err(error) => found.add(pipeline, span(), error),
         Ok(shapes) => {
             let shapes: Vec<_> = shapes.into_iter().map(Arc::new).collect();
-            problems.extend(check_plugins(pipeline, &shapes));
-            problems.extend(check_rules(pipeline, &shapes));
+            let planned = plugins::open(pipeline, &shapes)
+                .and_then(|opened| plan::plan(pipeline, &shapes, &opened.asked));
+            if let Err(error) = planned {
+                found.add(pipeline, span(), error);
+            }
+            found.configuration.extend(check_rules(pipeline, &shapes));
         }
-    }
-    problems
-}
-
-fn check_plugins(pipeline: &Pipeline, shapes: &[Arc<TableShape>]) -> Vec<Problem> {
-    let span = || pipeline.sink.span.clone();
-    match plugins::open(pipeline, shapes) {
-        Err(error) => placed(pipeline, span(), error),
-        Ok(opened) => match plan::plan(pipeline, shapes, &opened.asked) {
-            Err(error) => placed(pipeline, span(), error),
-            Ok(_) => Vec::new(),
-        },
     }
 }
 
@@ -82,18 +104,4 @@ fn check_rules(pipeline: &Pipeline, shapes: &[Arc<TableShape>]) -> Vec<Problem> 
         }
     }
     problems
-}
-
-fn placed(pipeline: &Pipeline, span: std::ops::Range<usize>, error: RunError) -> Vec<Problem> {
-    let hint = error.hint().map(str::to_owned);
-    match error {
-        RunError::Configuration(problems) => problems,
-        other => {
-            let mut problem = pipeline.problem(span, other.to_string());
-            if let Some(hint) = hint {
-                problem.help(hint);
-            }
-            vec![problem]
-        }
-    }
 }

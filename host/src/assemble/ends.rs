@@ -3,6 +3,7 @@
 use reconverge_streams::{
     jetstream::{ConnectOptions, FilterPattern, JetStreamSource, StreamDefinition},
     sink::{Sink, TableName},
+    source::Source as _,
     table::TableShape,
 };
 
@@ -42,6 +43,14 @@ pub(super) async fn source(
     }
     let bound = JetStreamSource::connect(&options, &source.stream, filters).await?;
     Ok(bound.named(&format!("{}-{}", pipeline.name, source.name)))
+}
+
+/// The last sequence that the source's stream ever gave.
+///
+/// # Errors
+/// [`RunError::Environment`] where the server, or the stream, cannot be reached.
+pub async fn stream_end(pipeline: &Pipeline, config: &Source) -> Result<u64, RunError> {
+    Ok(source(pipeline, config, false).await?.inspect().await?.last)
 }
 
 /// The shapes of all tables, in the plan's order, or everything that is wrong with them, each at its place.

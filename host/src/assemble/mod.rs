@@ -16,7 +16,8 @@ mod sidecar;
 
 pub use self::{
     audit::{AuditReport, LaneAudit, Recount, audit},
-    check::check,
+    check::{Findings, check},
+    ends::stream_end,
     error::RunError,
     key::key,
     redrive::redrive,

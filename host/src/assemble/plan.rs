@@ -9,7 +9,7 @@ use reconverge_streams::{
 };
 
 use crate::{
-    config::{Archive, BeforeImages, Deletes, Leaves, Pipeline, Policy, Problem, Stage, Table},
+    config::{Archive, BeforeImages, Deletes, Dependency, Leaves, Pipeline, Policy, Problem, Stage, Table},
     plan::{self, Plan, Rule, TablePlan},
 };
 
@@ -86,6 +86,7 @@ fn table_plan(
         source_name: table.name.rsplit('.').next().unwrap_or(&table.name).to_owned(),
         key_from,
         priority: i32::try_from(table.priority).unwrap_or(i32::MAX),
+        depends_on: table.depends_on.iter().map(|d| parent(d, &index)).collect(),
         rule: rule(&table.policy, asked, &index, names),
         rule_name: rule_name(&table.policy).into(),
         deletes: match table.deletes {
@@ -103,6 +104,13 @@ fn table_plan(
         payload_schema: None,
         shape: Arc::clone(shape),
         columns,
+    }
+}
+
+fn parent(dependency: &Dependency, index: &impl Fn(&String) -> Option<usize>) -> plan::Parent {
+    plan::Parent {
+        table: TableId(u16::try_from(dependency.parent).expect("a configuration has fewer than 65,535 tables")),
+        columns: dependency.columns.iter().filter_map(index).collect(),
     }
 }
 

@@ -99,7 +99,7 @@ fn limits(pipeline: &Pipeline) -> Limits {
 
 /// A plugin's error at its place in the file.
 fn problem(pipeline: &Pipeline, error: &PluginError) -> Problem {
-    let span = pipeline.plugin(&error.plugin).map_or(0..0, |plugin| match error.why {
+    let span = pipeline.plugin(&error.plugin).map_or(0..0, |plugin| match *error.why {
         Unfit::Config(_) | Unfit::TakesNoConfig => plugin.config_span.clone(),
         _ => plugin.path_span.clone(),
     });

@@ -20,6 +20,9 @@ use super::{RunError, ends, plan, plugins, sidecar};
 /// How long a silent owner keeps a lane.
 const LEASE: Duration = Duration::from_secs(15);
 
+/// How long a lane waits for a message before it looks after its lease: what makes an idle one cheap.
+const PATIENCE: Duration = Duration::from_millis(250);
+
 /// When a run ends by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RunUntil {
@@ -135,6 +138,7 @@ fn limits(pipeline: &Pipeline) -> Limits {
     Limits {
         rows: pipeline.limits.batch_rows,
         bytes: usize::try_from(pipeline.limits.batch_bytes).unwrap_or(usize::MAX),
+        patience: PATIENCE,
         linger: pipeline.limits.linger,
     }
 }

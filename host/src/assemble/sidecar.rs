@@ -7,7 +7,7 @@ use reconverge_streams::{
     columns::Columns,
     postgres::PostgresSink,
     records::{
-        DeadLetterRecord, DecisionRecord, GenerationRecord, KeyRecord, Query, Records,
+        DeadLetterRecord, DecisionRecord, GenerationRecord, KeyRecord, ParkedRecord, Query, Records,
     },
     sink::{Sink, SinkError},
     sqlite::SqliteSink,
@@ -95,6 +95,14 @@ impl Records for Sidecar {
 
     async fn dead_letters(&self, query: &Query) -> Result<Vec<DeadLetterRecord>, SinkError> {
         of_either!(self, sink => sink.dead_letters(query))
+    }
+
+    async fn parked(&self, query: &Query) -> Result<Vec<ParkedRecord>, SinkError> {
+        of_either!(self, sink => sink.parked(query))
+    }
+
+    async fn parked_counts(&self, pipeline: Option<&str>) -> Result<Vec<(String, String, u64)>, SinkError> {
+        of_either!(self, sink => sink.parked_counts(pipeline))
     }
 
     async fn discard(&self, id: i64, by: &str, note: Option<&str>) -> Result<bool, SinkError> {

@@ -99,6 +99,9 @@ pub(super) enum Command {
     /// Look at changes that could not be applied; send them again or close them
     #[command(subcommand, long_about = help::DLQ, after_long_help = help::DLQ_MORE)]
     Dlq(Dlq),
+    /// Look at rows that wait for the rows that they depend on
+    #[command(subcommand, long_about = help::PARKED, after_long_help = help::PARKED_MORE)]
+    Parked(Parked),
     /// Print the script that completes this command line in a shell
     #[command(long_about = help::COMPLETIONS, after_long_help = help::COMPLETIONS_MORE)]
     Completions {
@@ -206,6 +209,53 @@ pub(super) enum Dlq {
         #[arg(long, value_name = "NAME", env = "USER", hide_env_values = true)]
         by: Option<String>,
     },
+}
+
+/// `parked`.
+#[derive(Debug, Subcommand)]
+pub(super) enum Parked {
+    /// List rows that wait, the newest first
+    List {
+        /// Only of this table, as the sink calls it
+        #[arg(long)]
+        table: Option<String>,
+        /// Only for this reason
+        #[arg(long, default_value = "all")]
+        why: Waits,
+        /// At most so many
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        limit: u32,
+    },
+    /// Show one row that waits, and what it waits for
+    Show {
+        /// The table, as the source or the sink calls it
+        table: String,
+        /// The key's values, in the order of `key` in pipeline.toml
+        #[arg(required = true, allow_negative_numbers = true)]
+        key: Vec<String>,
+    },
+}
+
+/// The words of `parked list --why`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Waits {
+    /// The row that it depends on may come
+    Parent,
+    /// The row that it depends on is known not to come by itself
+    Orphaned,
+    /// For either reason
+    All,
+}
+
+impl Waits {
+    /// The reason's word in the sink; none for all.
+    pub(super) fn word(self) -> Option<&'static str> {
+        match self {
+            Waits::Parent => Some("parent"),
+            Waits::Orphaned => Some("orphaned"),
+            Waits::All => None,
+        }
+    }
 }
 
 /// The words of `dlq list --state`.

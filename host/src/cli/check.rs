@@ -50,17 +50,18 @@ pub(super) async fn check(global: &Global) -> Result<Exit, Failure> {
         }
         Err(failure) => return Err(failure),
     };
-    let problems = assemble::check(&pipeline).await;
-    let errors = problems.iter().filter(|problem| !problem.is_warning()).count();
-    // What this version cannot do is the file's fault; the rest is the fault of what stands around it.
-    let exit = match (errors, pipeline.unsupported().is_empty()) {
+    let found = assemble::check(&pipeline).await;
+    let is_error = |problem: &&Problem| !problem.is_warning();
+    let errors = found.all().filter(is_error).count();
+    let exit = match (errors, found.configuration.iter().any(|problem| !problem.is_warning())) {
         (0, _) => Exit::Done,
-        (_, false) => Exit::Configuration,
-        (_, true) => Exit::Environment,
+        (_, true) => Exit::Configuration,
+        (_, false) => Exit::Environment,
     };
     if global.json {
-        return show(&pipeline.warnings.iter().chain(&problems).collect::<Vec<_>>()).map(|()| exit);
+        return show(&pipeline.warnings.iter().chain(found.all()).collect::<Vec<_>>()).map(|()| exit);
     }
+    let problems = found.configuration.into_iter().chain(found.environment).collect::<Vec<_>>();
     if errors > 0 {
         let noun = if errors == 1 { "problem" } else { "problems" };
         let what = format!("{} cannot run: {errors} {noun}", global.pipeline.display());

@@ -4,11 +4,7 @@
 
 use std::time::Duration;
 
-use reconverge_streams::{
-    jetstream::{ConnectOptions, FilterPattern, JetStreamSource},
-    records::{DeadLetterRecord, Query, Records},
-    source::{Source as _, SourceError},
-};
+use reconverge_streams::records::{DeadLetterRecord, Query, Records};
 
 use crate::{
     assemble::{self, RunError, Sidecar},
@@ -50,36 +46,13 @@ pub(super) async fn sidecar(pipeline: &Pipeline) -> Result<Sidecar, Failure> {
 pub(super) async fn stream_ends(pipeline: &Pipeline) -> Vec<(String, Result<u64, String>)> {
     let mut ends = Vec::new();
     for source in &pipeline.sources {
-        let last = match tokio::time::timeout(PATIENCE, stream_end(source)).await {
+        let last = match tokio::time::timeout(PATIENCE, assemble::stream_end(pipeline, source)).await {
             Ok(asked) => asked.map_err(|error| error.to_string()),
             Err(_) => Err(format!("no answer in {} s", PATIENCE.as_secs())),
         };
         ends.push((source.name.clone(), last));
     }
     ends
-}
-
-async fn stream_end(source: &config::Source) -> Result<u64, SourceError> {
-    let nats = source.nats.clone();
-    let options = ConnectOptions {
-        url: nats.url.expose().to_owned(),
-        name: Some("reconverge status".to_owned()),
-        creds: nats.creds,
-        user: nats.user,
-        password: nats.password,
-        token: nats.token,
-        nkey: nats.nkey,
-        cert: nats.cert,
-        key: nats.key,
-        ca: nats.ca,
-        tls_first: nats.tls_first,
-        inbox_prefix: nats.inbox_prefix,
-        jetstream_domain: nats.jetstream_domain,
-        jetstream_api_prefix: nats.jetstream_api_prefix,
-    };
-    let filters = FilterPattern::parse(&source.subjects.to_string())?;
-    let stream = JetStreamSource::connect(&options, &source.stream, filters).await?;
-    Ok(stream.inspect().await?.last)
 }
 
 /// A table by its name in the source or in the sink.

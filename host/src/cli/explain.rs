@@ -1,7 +1,7 @@
 //! `reconverge explain`: gathers all that the sink remembers of one key. `story` puts it into words.
 
 use reconverge_streams::{
-    records::{DeadLetterRecord, DecisionRecord, GenerationRecord, KeyRecord, Query, Records},
+    records::{DeadLetterRecord, DecisionRecord, GenerationRecord, KeyRecord, ParkedRecord, Query, Records},
     text,
 };
 use serde::Serialize;
@@ -34,6 +34,8 @@ pub(super) struct Explained {
     /// The row and its version.
     #[serde(flatten)]
     pub record: KeyRecord,
+    /// The row that stands and is kept beside, and what it waits for.
+    pub kept: Option<ParkedRecord>,
     /// The newest first.
     pub decisions: Vec<DecisionRecord>,
     /// Whether there are more decisions than were asked for.
@@ -58,6 +60,7 @@ pub(super) async fn explain(global: &Global, asked: &Explain) -> Result<Exit, Fa
     let more_decisions = decisions.len() > asked.limit as usize;
     decisions.truncate(asked.limit as usize);
     let dead_letters = records.dead_letters(&of_key(asked.limit.max(1), Some("open"))).await?;
+    let kept = records.parked(&of_key(1, None)).await?.pop();
     let mut generations = records.generations(Some(&pipeline.name)).await?;
     generations.retain(|generation| decisions.iter().any(|decision| decision.generation == generation.id));
     let table = connect::table(&pipeline, &asked.table);
@@ -69,6 +72,7 @@ pub(super) async fn explain(global: &Global, asked: &Explain) -> Result<Exit, Fa
         policy: table.map(|table| policy(&table.policy)).unwrap_or_default(),
         deletes: table.filter(|table| table.policy.is_ordering()).map(|table| deletes(table.deletes)),
         record: records.key(&shape, &key, &cells).await?,
+        kept,
         decisions,
         more_decisions,
         dead_letters,

@@ -35,7 +35,7 @@ At the end the changes are printed by table and disposition. How far the pipelin
 the next run goes on from there.";
 pub(super) const RUN_MORE: &str = more!(
     reads: "pipeline.toml, the plugins, the stream, the sink's tables. RECONVERGE_LOG sets log levels \
-            (reconverge=debug,async_nats=warn); NATS_URL, NATS_CREDS, NATS_CONTEXT where [source] names no server.",
+            (warn,reconverge=debug); NATS_URL, NATS_CREDS, NATS_CONTEXT where [source] names no server.",
     "reconverge run                            # until it is told to stop",
     "reconverge run --until-caught-up --json   # as a job: up to the stream's present end",
     "reconverge run --ensure -f eu.toml        # create the stream where it is missing",
@@ -110,6 +110,20 @@ pub(super) const DLQ_MORE: &str = more!(
     "reconverge dlq show 12 --bytes change.json",
     "reconverge dlq redrive 12 13",
     "reconverge dlq discard 14 --note 'test data of the migration'",
+);
+
+pub(super) const PARKED: &str = "\
+Looks at rows of tables with `depends_on` that stand and are not in the sink yet: a row that they name is \
+missing there. They come into the sink in the transaction that brings it, and go on taking part in conflicts \
+meanwhile.
+
+`orphaned` are those whose missing row was deleted, filtered, suppressed or dead-lettered: it will not come by \
+itself.";
+pub(super) const PARKED_MORE: &str = more!(
+    reads: "reconverge.parked in the sink.",
+    "reconverge parked list --table wem_transcription_text",
+    "reconverge parked list --why orphaned --json | jq -r '.[].key'",
+    "reconverge parked show wem_transcription_text 12",
 );
 
 pub(super) const COMPLETIONS: &str = "Prints the script that completes this command line in a shell.";

@@ -10,7 +10,7 @@ use crate::config::LogFormat;
 
 use super::{exit::Exit, failure::Failure};
 
-/// The variable that sets levels by hand, such as `reconverge=debug,async_nats=warn`.
+/// The variable that sets levels by hand, such as `warn,reconverge=debug`.
 const LEVELS: &str = "RECONVERGE_LOG";
 
 /// How much is logged of our own modules.
@@ -51,7 +51,7 @@ pub(super) fn start(loudness: Loudness, format: LogFormat, bar: &Bar) -> Result<
         Ok(levels) if !levels.is_empty() => EnvFilter::try_new(&levels).map_err(|error| {
             Failure::new(Exit::Configuration, format!("{LEVELS}={levels} names no log levels"))
                 .because(&error)
-                .hint("write it like reconverge=debug,async_nats=warn")
+                .hint("write it like warn,reconverge=debug")
         })?,
         _ => EnvFilter::new(loudness.directives()),
     };

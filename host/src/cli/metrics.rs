@@ -45,6 +45,11 @@ pub const METRICS: &[Metric] = &[
     counter("reconverge_batches_total", &[], "Transactions committed by this process"),
     counter("reconverge_local_writes_total", &[], "Rows met that the application had written"),
     gauge("reconverge_lane_sequence", &["lane"], "Stream sequence up to which everything has a disposition"),
+    gauge(
+        "reconverge_lane_newest_change_seconds",
+        &["lane"],
+        "Source commit time of the newest change applied, seconds since 1970: time() minus it is the lag",
+    ),
     gauge("reconverge_lane_running", &["lane"], "1 while the lane is claimed and works, else 0"),
 ];
 

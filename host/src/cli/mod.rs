@@ -23,6 +23,7 @@ mod story;
 mod audit;
 mod conflicts;
 mod dlq;
+mod parked;
 
 use std::ffi::OsString;
 
@@ -64,6 +65,7 @@ async fn perform(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Audit => audit::audit(&global).await,
         Command::Conflicts(conflicts) => conflicts::conflicts(&global, conflicts).await,
         Command::Dlq(dlq) => dlq::dlq(&global, dlq).await,
+        Command::Parked(parked) => parked::parked(&global, parked).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "reconverge", &mut script);

@@ -1,5 +1,5 @@
-//! `reconverge status`: how far each lane is, who owns it, its ledger, and the conflicts so far. Reads; takes no
-//! lock.
+//! `reconverge status`: how far each lane is, who owns it, its ledger, the conflicts so far and the rows that
+//! wait. Reads; takes no lock.
 
 use std::collections::BTreeMap;
 
@@ -30,6 +30,7 @@ struct Status {
     region: String,
     lanes: Vec<LaneStatus>,
     conflicts: Vec<ConflictCount>,
+    kept: Vec<KeptCount>,
     /// What could not be asked.
     notes: Vec<String>,
 }
@@ -66,11 +67,21 @@ struct ConflictCount {
     count: u64,
 }
 
+/// Rows that wait for the rows that they depend on.
+#[derive(Debug, Serialize)]
+struct KeptCount {
+    table: String,
+    /// `parent` or `orphaned`.
+    why: String,
+    count: u64,
+}
+
 pub(super) async fn status(global: &Global) -> Result<Exit, Failure> {
     let pipeline = connect::pipeline(global, Loudness::Error, &Bar::default())?;
     let records = connect::sidecar(&pipeline).await?;
     let checkpoints = records.checkpoints(Some(&pipeline.name)).await?;
     let conflicts = records.conflict_counts(Some(&pipeline.name)).await?;
+    let kept = records.parked_counts(Some(&pipeline.name)).await?;
     let ends = connect::stream_ends(&pipeline).await;
     let now = Timestamp::now().as_microsecond();
     let status = Status {
@@ -81,6 +92,7 @@ pub(super) async fn status(global: &Global) -> Result<Exit, Failure> {
             .into_iter()
             .map(|(table, kind, outcome, count)| ConflictCount { table, kind, outcome, count })
             .collect(),
+        kept: kept.into_iter().map(|(table, why, count)| KeptCount { table, why, count }).collect(),
         notes: notes(&pipeline, &ends),
     };
     output::show(global.json, &status, words)?;
@@ -185,6 +197,11 @@ fn words(status: &Status) -> String {
             |c: &ConflictCount| vec![c.table.clone(), c.kind.clone(), c.outcome.clone(), grouped(c.count)];
         let head = ["conflicts of table", "kind", "outcome", "count#"];
         text.push_str(&output::table(&head, status.conflicts.iter().map(conflict)));
+    }
+    if !status.kept.is_empty() {
+        text.push('\n');
+        let kept = |k: &KeptCount| vec![k.table.clone(), k.why.clone(), grouped(k.count)];
+        text.push_str(&output::table(&["kept rows of table", "why", "count#"], status.kept.iter().map(kept)));
     }
     for note in &status.notes {
         text.push_str(&format!("\nnote: {note}\n"));

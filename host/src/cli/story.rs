@@ -1,10 +1,10 @@
 //! One key's history as a short story: what stands, where it came from, what was decided about it and by whom.
 //! Pure words from records; asks nobody.
 
-use reconverge_streams::records::{DeadLetterRecord, DecisionRecord, GenerationRecord, VersionRecord};
+use reconverge_streams::records::{DeadLetterRecord, DecisionRecord, GenerationRecord, ParkedRecord, VersionRecord};
 use serde_json::{Map, Value};
 
-use super::{explain::Explained, output};
+use super::{explain::Explained, output, parked};
 
 /// The story, ending in a line break.
 pub(super) fn story(key: &Explained) -> String {
@@ -55,9 +55,22 @@ fn standing(key: &Explained) -> String {
     if let Some(Value::Object(row)) = &key.record.row {
         text.push_str(&indented(&columns(row)));
     }
+    if let Some(kept) = &key.kept {
+        text.push_str(&waiting(kept));
+    }
     if let Some(Value::Object(order)) = version.and_then(|v| v.ordered_by.as_ref()) {
         text.push_str("A change that comes later must be greater than:\n");
         text.push_str(&indented(&columns(order)));
+    }
+    text
+}
+
+/// The row that is kept beside, and what it waits for.
+fn waiting(kept: &ParkedRecord) -> String {
+    let mut text = format!("It waits for {}: {}.\n", parked::parent(kept), parked::reason(kept));
+    if let Some(Value::Object(row)) = &kept.row {
+        text.push_str("The row that stands, kept since ");
+        text.push_str(&format!("{}:\n{}", kept.parked_at, indented(&columns(row))));
     }
     text
 }
@@ -249,6 +262,7 @@ mod tests {
                 }),
                 local: false,
             },
+            kept: None,
             decisions: vec![decision()],
             more_decisions: false,
             dead_letters: Vec::new(),

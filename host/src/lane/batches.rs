@@ -73,7 +73,7 @@ mod tests {
     }
 
     fn batches(script: Vec<Vec<Delivery>>, until: Until) -> Batches<Script> {
-        let limits = Limits { rows: 10, bytes: 10, linger: Duration::ZERO };
+        let limits = Limits { rows: 10, bytes: 10, patience: Duration::ZERO, linger: Duration::ZERO };
         Batches::new(Script(script.into()), limits, until)
     }
 

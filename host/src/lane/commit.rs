@@ -7,12 +7,13 @@ use reconverge_streams::{
     checkpoint::Checkpoint,
     sink::{Claim, CommitError, Sink, SinkError},
     source::{Pulled, Source},
+    table::TableId,
     writes::ChangeIndex,
 };
 
 use crate::{
     batch::{Batch, Refusal},
-    resolve::{self, Resolved, keys},
+    resolve::{self, RELATIVE, Resolved, keys},
     stages::Prepared,
 };
 
@@ -56,13 +57,41 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         generation: i64,
     ) -> Result<Committed, LaneError> {
         let mut batch = self.decoder.decode(pulled);
+        batch.include_relatives(&self.plan);
+        self.commit_batch(batch, &[], claim, generation).await
+    }
+
+    /// Puts in kept rows whose parent stands by now, although no batch of this lane brought it.
+    pub(super) async fn commit_swept(
+        &mut self,
+        swept: &[(TableId, Vec<Vec<u8>>)],
+        claim: &mut K::Claim,
+        generation: i64,
+    ) -> Result<Committed, LaneError> {
+        let sequence = claim.checkpoint().sequence;
+        let mut batch = Batch { through: sequence, scanned: sequence, ..Batch::default() };
+        swept.iter().for_each(|(table, _)| batch.include(*table, &self.plan));
+        batch.include_relatives(&self.plan);
+        self.commit_batch(batch, swept, claim, generation).await
+    }
+
+    async fn commit_batch(
+        &mut self,
+        mut batch: Batch,
+        swept: &[(TableId, Vec<Vec<u8>>)],
+        claim: &mut K::Claim,
+        generation: i64,
+    ) -> Result<Committed, LaneError> {
         let prepared = self.stages.prepare(&mut batch, &self.plan);
         let mut refused = HashMap::new();
         let mut failures = 0;
         loop {
-            let (resolved, outcome) = self.attempt(&batch, &prepared, &refused, claim, generation).await?;
+            let (resolved, outcome) = self.attempt(&batch, swept, &prepared, &refused, claim, generation).await?;
             match outcome {
                 Ok(checkpoint) => return Ok(Committed { resolved, checkpoint }),
+                Err(CommitError::Guilty(changes, cause)) if changes.contains(&RELATIVE) => {
+                    return Err(halted(format!("a row whose parent came cannot be written: {cause}")));
+                }
                 Err(CommitError::Guilty(changes, cause)) => {
                     let known = refused.len();
                     refused.extend(changes.into_iter().map(|change| (change, refusal(&batch, change, &cause))));
@@ -96,15 +125,16 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
     async fn attempt(
         &mut self,
         batch: &Batch,
+        swept: &[(TableId, Vec<Vec<u8>>)],
         prepared: &Prepared,
         refused: &HashMap<ChangeIndex, Refusal>,
         claim: &mut K::Claim,
         generation: i64,
     ) -> Result<(Resolved, Result<Checkpoint, CommitError>), LaneError> {
         let from = claim.checkpoint().sequence;
-        let (keyed, wanted) = keys::keyed(batch, &self.plan, from);
+        let (keyed, wanted) = keys::keyed(batch, &self.plan, from, swept);
         let standing = claim.begin(wanted).await?;
-        let mut resolved = resolve::resolve(
+        let mut decided = resolve::decide(
             batch,
             prepared,
             &keyed,
@@ -114,6 +144,10 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
             &self.plan,
             generation,
         );
+        while let Some(asked) = decided.asks() {
+            decided.learn(claim.family(asked).await?);
+        }
+        let mut resolved = decided.close();
         let outcome = claim.commit(std::mem::take(&mut resolved.writes)).await;
         Ok((resolved, outcome))
     }

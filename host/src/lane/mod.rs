@@ -29,6 +29,12 @@ use self::{batches::Batches, commit::Committed};
 /// How long a quiet lane waits between two signs of life to the sink.
 const IDLE: Duration = Duration::from_secs(1);
 
+/// How often a lane, quiet or not, looks for kept rows whose parent stands.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// Kept rows that one transaction of a sweep puts in.
+const SWEPT_MAX: u32 = 1000;
+
 /// How long to wait before asking again for a lane that another process holds.
 const HELD: Duration = Duration::from_millis(500);
 
@@ -200,18 +206,35 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         self.settings.claim.stream.clone_from(&facts.name);
         self.settings.claim.stream_created = facts.created;
         let mut claim = self.sink.claim(self.settings.claim.clone()).await?;
-        self.refuse_hole(claim.checkpoint(), &facts)?;
-        let from = starting_point(claim.checkpoint(), &facts);
+        let ended = self.held(&facts, &mut claim, report, shutdown).await;
+        claim.abandon().await;
+        claim.release().await;
+        ended
+    }
+
+    /// While the lane is ours.
+    async fn held(
+        &mut self,
+        facts: &StreamFacts,
+        claim: &mut K::Claim,
+        report: &mut RunReport,
+        shutdown: std::pin::Pin<&mut impl Future<Output = ()>>,
+    ) -> Result<(), LaneError> {
+        self.refuse_hole(claim.checkpoint(), facts)?;
+        let mut from = starting_point(claim.checkpoint(), facts);
+        if facts.first > from + 1 {
+            // The operator said to go on without what is gone.
+            let lane = &self.settings.claim.lane;
+            tracing::warn!(%lane, sequence = from, first = facts.first, "lane.hole");
+            from = facts.first - 1;
+        }
         let generation =
             claim.generation(from, self.settings.generation.clone(), &self.settings.claim.owner).await?;
         let reader = self.source.open(self.settings.claim.lane.partition, from).await?;
         tracing::info!(lane = %self.settings.claim.lane, sequence = from, generation, "lane.claimed");
-        self.progress.claimed(claim.checkpoint(), &facts);
+        self.progress.claimed(claim.checkpoint(), facts);
         let mut batches = Batches::new(reader, self.settings.limits.clone(), self.settings.until);
-        let ended = self.batches(&mut batches, &mut claim, generation, report, shutdown).await;
-        claim.abandon().await;
-        claim.release().await;
-        ended
+        self.batches(&mut batches, claim, generation, report, shutdown).await
     }
 
     async fn batches(
@@ -223,9 +246,14 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         mut shutdown: std::pin::Pin<&mut impl Future<Output = ()>>,
     ) -> Result<(), LaneError> {
         let mut idle_since = Instant::now();
+        let mut swept_at = Instant::now();
         loop {
             if self.is_done(claim.checkpoint()) {
                 return Ok(());
+            }
+            if swept_at.elapsed() >= SWEEP {
+                self.sweep(claim, generation, report).await?;
+                swept_at = Instant::now();
             }
             let pulled = tokio::select! {
                 biased;
@@ -245,6 +273,29 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
             self.progress.committed(&checkpoint);
             report.add(&resolved, &self.plan);
             idle_since = Instant::now();
+        }
+    }
+
+    /// The guarantee behind the wake-up that a parent's transaction gives: kept rows whose parent stands go in.
+    async fn sweep(
+        &mut self,
+        claim: &mut K::Claim,
+        generation: i64,
+        report: &mut RunReport,
+    ) -> Result<(), LaneError> {
+        if self.plan.tables.iter().all(|t| t.depends_on.is_empty()) {
+            return Ok(());
+        }
+        let mut last = Vec::new();
+        loop {
+            let swept = claim.sweep(SWEPT_MAX).await?;
+            // Rows that could not be put in (they do not read any more) come again; they are not worth another try.
+            if swept.is_empty() || swept == last {
+                return Ok(());
+            }
+            let Committed { resolved, .. } = self.commit_swept(&swept, claim, generation).await?;
+            report.add(&resolved, &self.plan);
+            last = swept;
         }
     }
 

@@ -139,7 +139,8 @@ impl Stages for PluginChain {
                 prepare::seal_deletes(table, prepared, plan.table(table.table));
             }
         }
-        for link in self.links.iter_mut().filter(|link| matches!(link.stage, Stage::Filter | Stage::Mapping)) {
+        for link in self.links.iter_mut().filter(|link| matches!(link.stage, Stage::Filter | Stage::Mapping))
+        {
             link.prepare(batch, &mut tables, &bounds);
         }
         Prepared { tables }

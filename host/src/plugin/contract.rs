@@ -199,7 +199,8 @@ pub(super) fn check(
     if stage == Stage::Filter && !is_shared && !asked.writes.is_empty() {
         return Err(BadContract::FilterWrites);
     }
-    let reads = asked.reads.iter().map(|spec| reading(spec, stage, is_shared, table)).collect::<Result<_, _>>()?;
+    let reads =
+        asked.reads.iter().map(|spec| reading(spec, stage, is_shared, table)).collect::<Result<_, _>>()?;
     let mut writes: Vec<Writing> = Vec::new();
     for spec in &asked.writes {
         let writing = writing(spec, table)?;
@@ -355,7 +356,10 @@ mod tests {
         let asked = Asked { table: 0, reads, writes: specs("after.note:text"), extensions: String::new() };
         let filter = check(&asked, Stage::Filter, true, &table()).unwrap();
         let no_row = |logical| Reading::Nothing(logical, State::NoRow);
-        assert_eq!(filter.reads[1..], [no_row(Logical::Int), no_row(Logical::Bool), Reading::Fact(Fact::PublishedAt)]);
+        assert_eq!(
+            filter.reads[1..],
+            [no_row(Logical::Int), no_row(Logical::Bool), Reading::Fact(Fact::PublishedAt)]
+        );
         let merge = check(&asked, Stage::Merge, true, &table()).unwrap();
         assert_eq!(merge.reads[2..], [Reading::Fact(Fact::CurrentLive), no_row(Logical::Int)]);
         assert!(check(&asked, Stage::Filter, false, &table()).is_err());

@@ -6,7 +6,7 @@
 
 use std::{sync::Arc, thread, time::Duration};
 
-use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Config, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use super::{cache::CompileCache, limits::Limits};
 
@@ -69,13 +69,7 @@ impl PluginEngine {
             Engine::new(&settings(None)).map_err(|cause| EngineError::Settings(format!("{cause:#}")))
         })?;
         let weak = engine.weak();
-        thread::Builder::new().name("plugin-clock".into()).spawn(move || {
-            while let Some(engine) = weak.upgrade() {
-                engine.increment_epoch();
-                drop(engine);
-                thread::sleep(TICK);
-            }
-        })?;
+        thread::Builder::new().name("plugin-clock".into()).spawn(move || tick(&weak))?;
         Ok(PluginEngine(Arc::new(Inner { engine, limits, cache })))
     }
 
@@ -97,6 +91,19 @@ impl PluginEngine {
     pub(super) fn deadline_ticks(&self) -> u64 {
         let ticks = self.0.limits.deadline.as_millis().div_ceil(TICK.as_millis());
         u64::try_from(ticks).unwrap_or(u64::MAX / 2).saturating_add(1)
+    }
+}
+
+/// Raises the epoch as long as there is an engine.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a thread of its own, which does nothing but wait; no runtime is held up"
+)]
+fn tick(engine: &EngineWeak) {
+    while let Some(engine) = engine.upgrade() {
+        engine.increment_epoch();
+        drop(engine);
+        thread::sleep(TICK);
     }
 }
 

@@ -10,8 +10,8 @@ use super::{
     contain::Worker,
     contract::Side,
     fault::Fault,
+    program::Program,
     projection::{Projection, Read},
-    words,
     written::Written,
 };
 use crate::{
@@ -35,10 +35,15 @@ pub(super) fn merge(
 ) -> Rulings {
     let incoming = Lie::of(contests.rows, |contest| contest.incoming);
     let current = Lie::of(contests.rows, |contest| contest.current);
-    let changes: Vec<u32> = contests.rows.iter().map(|contest| contest.change).collect();
+    let is_before = |read: &Read| matches!(read, Read::Column(Side::Before, ..));
+    let reads_before = projection.reads.iter().any(is_before);
+    let before = Lie::of(if reads_before { contests.rows } else { &[] }, |contest| RowRef {
+        arena: Arena::Before,
+        row: contest.change,
+    });
+    let opening = Arc::clone(&worker.opening);
     let mut verdicts = Verdicts {
-        label: worker.opening.program.label(),
-        text_bytes: worker.opening.program.engine.limits().text_bytes,
+        program: &opening.program,
         value_bytes,
         contests,
         projection,
@@ -58,11 +63,8 @@ pub(super) fn merge(
                     Read::Column(Side::Current, k, layout) => {
                         current.show(block, contests, range.clone(), k, layout)
                     }
-                    Read::Column(Side::Before, k, _) => {
-                        block.column(
-                            &contests.arenas.before.columns[k],
-                            Rows::Picked(&changes[range.clone()]),
-                        );
+                    Read::Column(Side::Before, k, layout) => {
+                        before.show(block, contests, range.clone(), k, layout)
                     }
                     Read::Fact(fact) => {
                         let told = rows.iter().map(|row| (&contests.changes[row.change as usize], Some(row)));
@@ -87,23 +89,28 @@ pub(super) fn refuse_all(contests: &Contests<'_>, code: &'static str, reason: &s
 
 fn refused(contests: &Contests<'_>, code: &'static str, reason: String) -> Ruling {
     let refusal = Refusal { stage: "merge", code, reason, table: Some(contests.table.id), key: None };
-    Ruling { verdict: Verdict::Refuse(refusal), archive: false, reason: None }
+    Ruling { verdict: Verdict::Refuse(Box::new(refusal)), archive: false, reason: None }
 }
 
-/// How one side of the contests lies in the arenas: mostly in one of them, so that columns are copied from it
-/// without asking for each cell.
+/// How one side of the contests lies in the arenas: mostly in one of them, often in one run, so that columns are
+/// copied from it without asking for each cell.
 enum Lie {
-    One(Arena, Vec<u32>),
+    Run(Arena, usize),
+    Picked(Arena, Vec<u32>),
     Several(fn(&Contest) -> RowRef),
 }
 
 impl Lie {
     fn of(contests: &[Contest], side: fn(&Contest) -> RowRef) -> Self {
-        let first = contests.first().map_or(Arena::After, |contest| side(contest).arena);
-        if contests.iter().all(|contest| side(contest).arena == first) {
-            Lie::One(first, contests.iter().map(|contest| side(contest).row).collect())
+        let first = contests.first().map_or(RowRef { arena: Arena::After, row: 0 }, side);
+        if !contests.iter().all(|contest| side(contest).arena == first.arena) {
+            return Lie::Several(side);
+        }
+        let rows = contests.iter().map(|contest| side(contest).row);
+        if rows.clone().zip(first.row..).all(|(row, next)| row == next) {
+            Lie::Run(first.arena, first.row as usize)
         } else {
-            Lie::Several(side)
+            Lie::Picked(first.arena, rows.collect())
         }
     }
 
@@ -115,27 +122,28 @@ impl Lie {
         k: usize,
         layout: Layout,
     ) {
-        match self {
-            // What stands may lack the columns that only the source has.
-            Lie::One(arena, rows) => match contests.arenas.of(*arena).columns.get(k) {
-                Some(column) => block.column(column, Rows::Picked(&rows[range])),
-                None => block.nothing(layout, State::Unavailable),
-            },
+        let (arena, rows) = match self {
+            Lie::Run(arena, first) => (*arena, Rows::Run(first + range.start..first + range.end)),
+            Lie::Picked(arena, rows) => (*arena, Rows::Picked(&rows[range])),
             Lie::Several(side) => {
                 let cell = |contest: &Contest| {
                     let at = side(contest);
                     contests.arenas.of(at.arena).columns.get(k).map(|column| (column, at.row as usize))
                 };
-                block.mixed(layout, contests.rows[range].iter().map(cell));
+                return block.mixed(layout, contests.rows[range].iter().map(cell));
             }
+        };
+        // What stands may lack the columns that only the source has.
+        match contests.arenas.of(arena).columns.get(k) {
+            Some(column) => block.column(column, rows),
+            None => block.nothing(layout, State::Unavailable),
         }
     }
 }
 
 /// What the verdicts come to.
 struct Verdicts<'a> {
-    label: String,
-    text_bytes: usize,
+    program: &'a Program,
     value_bytes: usize,
     contests: &'a Contests<'a>,
     projection: &'a Projection,
@@ -151,12 +159,12 @@ impl Verdicts<'_> {
             Ok(answered) => answered,
             Err(fault) => {
                 self.written.leave();
-                let reason = format!("{} {}", self.label, fault.told(!self.projection.is_guarded));
+                let reason = format!("{} {}", self.program.label, fault.told(!self.projection.is_guarded));
                 return self.rulings.push(refused(self.contests, fault.code(), reason));
             }
         };
         let reasons: Vec<Arc<str>> =
-            answered.reasons.iter().map(|reason| words::tame(reason, self.text_bytes).into()).collect();
+            answered.reasons.iter().map(|reason| self.program.tame(reason).into()).collect();
         for i in 0..range.len() {
             let reason = answered.reason(i).map(|reason| Arc::clone(&reasons[reason]));
             let ruling = self.ruling(answered, i, reason);
@@ -202,6 +210,6 @@ impl Verdicts<'_> {
     fn refused(&self, code: &'static str, what: &str, reason: Option<Arc<str>>) -> Ruling {
         let told = reason.filter(|_| !self.projection.is_guarded);
         let because = told.map(|reason| format!(": {reason}")).unwrap_or_default();
-        refused(self.contests, code, format!("{} {what}{because}", self.label))
+        refused(self.contests, code, format!("{} {what}{because}", self.program.label))
     }
 }

@@ -7,10 +7,10 @@
 //! 2. [`PluginSet::chain`] resolves those names against the finished [`crate::plan::Plan`] and gives a
 //!    [`PluginChain`] for one lane, with instances of its own.
 //!
-//! The files in the order in which a batch meets them: [`artifact`] and [`cache`] make bytes runnable under the
-//! settings of [`engine`]; [`contract`] checks what a plugin asks for; [`chain`] leads a batch through
-//! [`prepare`] and [`merge`]; [`contain`] finds the guilty rows of a call that failed; [`block`] writes what
-//! goes in and reads what comes back; [`instance`] makes the call.
+//! The files in the order in which a batch meets them: `artifact` and `cache` make bytes runnable under the
+//! settings of `engine`; `contract` checks what a plugin asks for; `chain` leads a batch through `prepare` and
+//! `merge`; `contain` finds the guilty rows of a call that failed; `block` writes what goes in and reads what
+//! comes back; `instance` makes the call.
 
 mod limits;
 mod engine;
@@ -35,6 +35,8 @@ mod merge;
 mod set;
 mod chain;
 
+#[doc(hidden)]
+pub use block::answer_holds;
 pub use cache::CompileCache;
 pub use chain::{PluginChain, PluginCounts};
 pub use contract::{Contract, Reading, Side, Writing};

@@ -1,6 +1,8 @@
 //! Residency, filter and mapping over the changes of one table: what the plugin is shown, and what its verdicts
 //! do to the batch. Rows that an earlier stage let go or refused are not shown again.
 
+use std::sync::Arc;
+
 use reconverge_streams::{
     columns::{Column, State},
     names::Names,
@@ -11,9 +13,8 @@ use super::{
     contain::Worker,
     contract::Side,
     fault::Fault,
-    program::interface,
+    program::{Program, interface},
     projection::{Projection, Read},
-    words,
     written::Written,
 };
 use crate::{
@@ -40,11 +41,10 @@ pub(super) fn prepare(
 ) {
     let kept = |row: &usize| prepared.passed[*row] == Passed::Keep;
     let shown: Vec<u32> = (0..batch.changes.len()).filter(kept).map(row_number).collect();
-    let stage = worker.opening.program.stage;
+    let opening = Arc::clone(&worker.opening);
     let mut verdicts = Verdicts {
-        stage,
-        label: worker.opening.program.label(),
-        text_bytes: worker.opening.program.engine.limits().text_bytes,
+        program: &opening.program,
+        stage: opening.program.stage,
         value_bytes: bounds.value_bytes,
         projection,
         written: Written::new(&projection.writes),
@@ -58,7 +58,7 @@ pub(super) fn prepare(
         |range, answer| verdicts.take(seen, &shown[range], answer, prepared),
     );
     let Verdicts { written, writers, .. } = verdicts;
-    put(batch, projection, &written, &writers, stage);
+    put(batch, projection, &written, &writers, opening.program.stage);
 }
 
 fn row_number(row: usize) -> u32 {
@@ -86,9 +86,8 @@ fn show(block: &mut BlockWriter, projection: &Projection, batch: &TableBatch, sh
 
 /// What the verdicts of one plugin come to.
 struct Verdicts<'a> {
+    program: &'a Program,
     stage: Stage,
-    label: String,
-    text_bytes: usize,
     value_bytes: usize,
     projection: &'a Projection,
     /// One row per row in `writers`.
@@ -120,7 +119,7 @@ impl Verdicts<'_> {
                 Passed::Refused(Refusal {
                     stage: interface(self.stage),
                     code,
-                    reason: format!("{} {what}", self.label),
+                    reason: format!("{} {what}", self.program.label),
                     table: Some(batch.table),
                     key: Some(batch.key(row).to_vec()),
                 })
@@ -158,7 +157,7 @@ impl Verdicts<'_> {
         match answered.reason(i) {
             _ if self.projection.is_guarded => "failed the change".into(),
             Some(reason) => {
-                format!("failed the change: {}", words::tame(&answered.reasons[reason], self.text_bytes))
+                format!("failed the change: {}", self.program.tame(&answered.reasons[reason]))
             }
             None => "failed the change and says no reason".into(),
         }

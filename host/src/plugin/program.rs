@@ -38,6 +38,8 @@ pub(super) struct Program {
     pub(super) name: Arc<str>,
     pub(super) stage: Stage,
     pub(super) digest: Digest,
+    /// The plugin and its generation, for a person.
+    pub(super) label: String,
     pub(super) engine: PluginEngine,
     pub(super) pre: InstancePre<Guest>,
     pub(super) lifecycle: BaseIndices,
@@ -113,6 +115,7 @@ impl Program {
         Ok(Program {
             stage,
             digest: artifact.digest,
+            label: format!("plugin `{name}` ({})", artifact.digest.short()),
             engine: engine.clone(),
             lifecycle: BaseIndices::new(&pre).map_err(shape)?,
             run: RunIndices::of(stage, &pre)?,
@@ -142,9 +145,9 @@ impl Program {
         })
     }
 
-    /// The plugin and its generation, for a person.
-    pub(super) fn label(&self) -> String {
-        format!("plugin `{}` ({})", self.name, self.digest.short())
+    /// What the plugin says in words, fit to be shown.
+    pub(super) fn tame(&self, text: &str) -> String {
+        words::tame(text, self.engine.limits().text_bytes)
     }
 }
 

@@ -127,7 +127,8 @@ impl PluginSet {
     /// Whether a residency plugin is bound to the table: what [`crate::plan::TablePlan::residency`] says.
     #[must_use]
     pub fn has_residency(&self, table: TableId) -> bool {
-        let residencies = self.plugins.iter().filter(|opened| opened.opening.program.stage == Stage::Residency);
+        let residencies =
+            self.plugins.iter().filter(|opened| opened.opening.program.stage == Stage::Residency);
         residencies.flat_map(|opened| &opened.contracts).any(|(_, contract)| contract.table == table)
     }
 
@@ -238,7 +239,10 @@ fn open(
         if contracts.iter().any(|(number, _)| *number == asked.table) {
             return Err(broken(contract::BadContract::Twice));
         }
-        contracts.push((asked.table, contract::check(asked, spec.stage, artifact.stages.len() > 1, table).map_err(broken)?));
+        contracts.push((
+            asked.table,
+            contract::check(asked, spec.stage, artifact.stages.len() > 1, table).map_err(broken)?,
+        ));
     }
     if let Some(without) = bound.iter().find(|table| !contracts.iter().any(|(_, c)| c.table == table.id)) {
         return Err(Unfit::NoContract(without.name.clone()));

@@ -12,12 +12,12 @@ pub struct PluginError {
     /// Its name in the pipeline.
     pub plugin: String,
     /// What is wrong with it.
-    pub why: Unfit,
+    pub why: Box<Unfit>,
 }
 
 impl PluginError {
     pub(super) fn new(plugin: &str, why: Unfit) -> Self {
-        PluginError { plugin: plugin.into(), why }
+        PluginError { plugin: plugin.into(), why: Box::new(why) }
     }
 
     /// What to do about it.

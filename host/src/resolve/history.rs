@@ -71,6 +71,8 @@ pub(super) fn decision(
 ) -> Decision {
     let archive = met.table.archive_losers && said.archive;
     let row = |row: Option<RowRef>| row.filter(|_| archive).map(|row| json(met, row));
+    // An absence has no row to show: what residency let go is kept nowhere.
+    let stood = met.before.stands.row().filter(|_| !matches!(met.before.stands, Stands::Absence(_)));
     Decision {
         sequence: 0,
         table: met.table.id,
@@ -86,7 +88,7 @@ pub(super) fn decision(
         current_origin: Some(met.before.origin),
         current_at: met.before.at,
         incoming: row(met.incoming),
-        current: row(met.before.stands.row()),
+        current: row(stood),
         applied: row(applied),
     }
 }

@@ -6,6 +6,7 @@ use reconverge_streams::{
     canonical,
     columns::{Columns, State},
     standing::{Wanted, WantedTable},
+    table::TableId,
 };
 
 use crate::{
@@ -35,21 +36,23 @@ pub struct KeyedTable {
     pub asked: Vec<Option<u32>>,
 }
 
-/// Finds the distinct keys and makes of them what the sink is asked for, from checkpoint `from` on.
+/// Finds the distinct keys and makes of them what the sink is asked for, from checkpoint `from` on. `swept` are keys
+/// of kept rows to look at besides, of tables that are in the batch.
 #[must_use]
-pub fn keyed(batch: &Batch, plan: &Plan, from: u64) -> (Keyed, Wanted) {
+pub fn keyed(batch: &Batch, plan: &Plan, from: u64, swept: &[(TableId, Vec<Vec<u8>>)]) -> (Keyed, Wanted) {
     let mut keyed = Keyed::default();
     let mut wanted = Wanted { from, tables: Vec::with_capacity(batch.tables.len()) };
     for table in &batch.tables {
         let rules = plan.table(table.table);
-        let mut keys = distinct(table);
+        let swept = swept.iter().filter(|(swept, _)| *swept == table.table).flat_map(|(_, keys)| keys);
+        let mut keys = distinct(table, swept);
         wanted.tables.push(ask(&mut keys, table, rules));
         keyed.tables.push(keys);
     }
     (keyed, wanted)
 }
 
-fn distinct(table: &TableBatch) -> KeyedTable {
+fn distinct<'a>(table: &'a TableBatch, swept: impl Iterator<Item = &'a Vec<u8>>) -> KeyedTable {
     let mut places: HashMap<&[u8], Option<u32>> = HashMap::with_capacity(table.changes.len());
     for row in 0..table.changes.len() {
         let bearer = u32::try_from(row).ok();
@@ -59,6 +62,7 @@ fn distinct(table: &TableBatch) -> KeyedTable {
             places.entry(old).or_insert(None);
         }
     }
+    swept.for_each(|key| _ = places.entry(key).or_insert(None));
     let mut sorted: Vec<(&[u8], Option<u32>)> = places.into_iter().collect();
     sorted.sort_unstable_by_key(|(key, _)| *key);
     let index: HashMap<&[u8], u32> = (0..).zip(&sorted).map(|(i, (key, _))| (*key, i)).collect();

@@ -5,7 +5,7 @@
 //! sink for, [`levels`] cuts a table's changes into rounds, [`state`] is what stands for a key, [`gate`] lets a
 //! change by, [`order`] compares, [`table`] decides round by round, [`settle`] lets
 //! a decision take effect, [`compose`] fills rows, [`history`] keeps
-//! conflicts, [`net`] turns the end state into writes.
+//! conflicts, [`family`] says which rows that stand are in the sink, [`net`] turns the end state into writes.
 
 pub mod keys;
 pub mod gate;
@@ -15,6 +15,7 @@ mod column_set;
 mod state;
 mod compose;
 mod history;
+mod family;
 mod table;
 mod settle;
 mod net;
@@ -24,6 +25,7 @@ use std::collections::HashMap;
 
 use reconverge_streams::{
     disposition::{Counts, Disposition},
+    family::{Family, FamilyWanted},
     standing::Standing,
     table::TableId,
     writes::{ChangeIndex, Writes},
@@ -35,7 +37,7 @@ use crate::{
     stages::{Prepared, Stages},
 };
 
-use self::{keys::Keyed, table::TableResolver};
+use self::{family::Walk, keys::Keyed, table::TableResolver};
 
 /// What a batch came to.
 #[derive(Debug, Default)]
@@ -48,46 +50,76 @@ pub struct Resolved {
     pub local_writes: u64,
 }
 
+/// In place of a change's index: a row that came into the sink or left it through its parent.
+pub const RELATIVE: ChangeIndex = ChangeIndex::MAX;
+
+/// A batch of which it is decided who stands, and not yet which rows are in the sink.
+pub struct Decided<'a> {
+    plan: &'a Plan,
+    batch: &'a Batch,
+    tables: Vec<TableResolver<'a>>,
+    walk: Walk,
+    resolved: Resolved,
+}
+
 /// Decides a batch. `refused` holds the changes that the sink could not write on an earlier try: they become
 /// dead letters, and everything else is decided as if they had not been sent.
 ///
 /// `keyed` is [`keys::keyed`] of the same batch, and `standing` the sink's answer to it.
 #[must_use]
-pub fn resolve(
-    batch: &Batch,
-    prepared: &Prepared,
-    keyed: &Keyed,
-    standing: &Standing,
-    refused: &HashMap<ChangeIndex, Refusal>,
+pub fn decide<'a>(
+    batch: &'a Batch,
+    prepared: &'a Prepared,
+    keyed: &'a Keyed,
+    standing: &'a Standing,
+    refused: &'a HashMap<ChangeIndex, Refusal>,
     stages: &mut dyn Stages,
-    plan: &Plan,
+    plan: &'a Plan,
     generation: i64,
-) -> Resolved {
+) -> Decided<'a> {
     let mut resolved = Resolved::default();
     resolved.writes.through = batch.through;
     resolved.writes.scanned = batch.scanned.max(batch.through);
     resolved.writes.generation = generation;
     settle_messages(batch, plan, &mut resolved);
     let mut order: Vec<usize> = (0..batch.tables.len()).collect();
-    order.sort_by_key(|&t| plan.table(batch.tables[t].table).priority);
+    order.sort_by_key(|&t| (plan.table(batch.tables[t].table).priority, batch.tables[t].table));
+    let mut tables = Vec::with_capacity(order.len());
     for t in order {
-        let mut table = TableResolver::new(
-            plan,
-            &batch.tables[t],
-            &prepared.tables[t],
-            &keyed.tables[t],
-            &standing.tables[t],
-            refused,
-            generation,
-        );
+        let (batch_table, prepared, keyed) = (&batch.tables[t], &prepared.tables[t], &keyed.tables[t]);
+        let standing = &standing.tables[t];
+        let mut table = TableResolver::new(plan, batch_table, prepared, keyed, standing, refused, generation);
         table.run(batch, stages);
-        net::close(table, batch, &mut resolved);
+        tables.push(table);
     }
-    resolved.writes.counts = Counts::default();
-    for counts in resolved.counts.values() {
-        resolved.writes.counts.add_all(counts);
+    let walk = Walk::new(batch, &tables);
+    Decided { plan, batch, tables, walk, resolved }
+}
+
+impl Decided<'_> {
+    /// What the sink has to be asked about parents and children; `None` when all is known.
+    pub fn asks(&mut self) -> Option<FamilyWanted> {
+        self.walk.next(self.plan, &mut self.tables)
     }
-    resolved
+
+    /// The sink's answer to [`Self::asks`].
+    pub fn learn(&mut self, family: Family) {
+        self.walk.learn(family, self.plan, &mut self.tables);
+    }
+
+    /// Everything as writes.
+    #[must_use]
+    pub fn close(self) -> Resolved {
+        let Decided { batch, tables, mut resolved, .. } = self;
+        for table in tables {
+            net::close(table, batch, &mut resolved);
+        }
+        resolved.writes.counts = Counts::default();
+        for counts in resolved.counts.values() {
+            resolved.writes.counts.add_all(counts);
+        }
+        resolved
+    }
 }
 
 /// Messages that are no row change: counted, and where they were refused kept as dead letters.

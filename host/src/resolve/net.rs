@@ -3,28 +3,26 @@
 use std::collections::HashMap;
 
 use reconverge_streams::{
+    canonical,
     columns::{Columns, State},
     disposition::Disposition,
+    standing::StandingKey,
     text,
-    writes::{Deletes, TableWrites, Upserts, VersionWrite},
+    writes::{ChangeIndex, Deletes, KeptWrite, TableWrites, Upserts, VersionWrite},
 };
 
-use crate::{
-    batch::Batch,
-    plan::Rule,
-    stages::RowRef,
-};
+use crate::{batch::Batch, plan::Rule, stages::RowRef};
 
 use super::{
-    Resolved,
+    RELATIVE, Resolved,
     column_set::ColumnSet,
     refused,
-    state::{InSink, KeyState, Stands},
+    state::{Hidden, InSink, KeyState, Stands},
     table::{Fate, TableResolver},
 };
 
 /// Adds what a table came to.
-pub(super) fn close(table: TableResolver<'_>, batch: &Batch, resolved: &mut Resolved) {
+pub(super) fn close(mut table: TableResolver<'_>, batch: &Batch, resolved: &mut Resolved) {
     let mut writes = TableWrites {
         table: table.table.id,
         upserts: Vec::new(),
@@ -33,39 +31,63 @@ pub(super) fn close(table: TableResolver<'_>, batch: &Batch, resolved: &mut Reso
         gate: if table.gate == table.standing.gate { Vec::new() } else { table.gate.clone() },
     };
     let mut groups = HashMap::new();
-    for (k, state) in table.keys.iter().enumerate() {
-        let row = write_row(&table, state, &mut groups, &mut writes);
+    for (place, state) in table.keys.iter().enumerate() {
+        let row = write_row(&table, place, state, &mut groups, &mut writes);
+        keep(&table, place, state, batch, resolved);
         if state.touched && table.table.rule != Rule::None {
             writes.versions.push(VersionWrite {
-                key: table.keyed.keys[k].clone(),
+                key: table.key_at(place).to_vec(),
                 version: state.version(),
                 row,
                 ordered_by: ordered_by(&table, state),
             });
         }
     }
-    resolved.local_writes += table.keys.iter().filter(|s| s.local).count() as u64;
+    resolved.local_writes += local_writes(&table);
+    park(&mut table);
     account(&table, batch, resolved);
     resolved.writes.decisions.extend(table.decisions.into_iter().map(|(_, decision)| decision));
     resolved.writes.tables.push(writes);
 }
 
+/// Rows that the application wrote or deleted, as the transaction found them, whatever became of them.
+fn local_writes(table: &TableResolver<'_>) -> u64 {
+    let by_application =
+        |key: &&StandingKey| key.local.is_some() || key.row.is_some() && key.version.is_none();
+    let keeps_versions = table.table.rule.keeps_versions();
+    table.standing.keys.iter().filter(|_| keeps_versions).filter(by_application).count() as u64
+}
+
 /// The row's own effect: an upsert, a delete or none. Returns where the upsert stands.
 fn write_row(
     table: &TableResolver<'_>,
+    place: usize,
     state: &KeyState,
     groups: &mut HashMap<ColumnSet, usize>,
     writes: &mut TableWrites,
 ) -> Option<(u32, u32)> {
-    let set_by = state.set_by?;
-    let blame = table.batch.changes[set_by as usize].item;
-    let Some(row) = state.stands.live() else {
+    if state.set_by.is_none() && state.was_kept.is_none() && state.hidden.is_none() {
+        return None;
+    }
+    let blame = state.set_by.map_or(RELATIVE, |row| table.batch.changes[row as usize].item);
+    let Some(row) = state.stands.live().filter(|_| state.hidden.is_none()) else {
         if state.in_sink != InSink::No {
-            push_key(table, set_by, &mut writes.deletes.keys);
+            push_key(table, place, &mut writes.deletes.keys);
             writes.deletes.changes.push(blame);
         }
         return None;
     };
+    upsert(table, state, row, blame, groups, writes)
+}
+
+fn upsert(
+    table: &TableResolver<'_>,
+    state: &KeyState,
+    row: RowRef,
+    blame: ChangeIndex,
+    groups: &mut HashMap<ColumnSet, usize>,
+    writes: &mut TableWrites,
+) -> Option<(u32, u32)> {
     let columns = written_columns(table, state, row);
     let group = *groups.entry(columns.iter().copied().collect()).or_insert_with(|| {
         let rows = Columns::new(columns.iter().map(|&c| table.table.shape.columns[c].logical));
@@ -105,11 +127,12 @@ fn written_columns(table: &TableResolver<'_>, state: &KeyState, row: RowRef) -> 
     (0..table.table.shape.columns.len()).filter(wanted).collect()
 }
 
-fn push_key(table: &TableResolver<'_>, change: u32, keys: &mut Columns) {
-    for (to, &c) in keys.columns.iter_mut().zip(&table.table.shape.key) {
-        to.push_from(&table.batch.after.columns[c], change as usize);
+fn push_key(table: &TableResolver<'_>, place: usize, keys: &mut Columns) {
+    let logicals: Vec<_> = table.table.shape.key_logicals().collect();
+    match canonical::key_cells(&logicals, table.key_at(place)) {
+        Some(cells) => keys.push_row_from(&cells, 0),
+        None => keys.push_row_of(State::Null),
     }
-    keys.end_row();
 }
 
 /// The order columns that a tombstone or absence keeps.
@@ -122,6 +145,67 @@ fn ordered_by(table: &TableResolver<'_>, state: &KeyState) -> Option<String> {
     let cells = table.arenas().of(row.arena);
     let named = columns.iter().filter_map(|&c| Some((table.table.columns[c].name.as_str(), cells.columns.get(c)?)));
     Some(text::to_json(named, row.row as usize))
+}
+
+/// What goes into `parked` and out of it, and the changes whose fate is another by that.
+fn keep(table: &TableResolver<'_>, place: usize, state: &KeyState, batch: &Batch, resolved: &mut Resolved) {
+    let fate = |orphaned| if orphaned { Disposition::Orphaned } else { Disposition::Parked };
+    let key = || (table.table.id, table.key_at(place).to_vec());
+    if let Some(was) = &state.displaced {
+        resolved.writes.unkept.push(key());
+        resolved.writes.reclassified.push((fate(was.orphaned), Disposition::KeptCurrent, 1));
+    }
+    let was = state.was_kept.as_deref();
+    let stays = state.set_by.is_none() && was.is_some_and(|was| was.is_still(state.hidden.as_ref()));
+    if let (Some(was), false) = (was, stays) {
+        resolved.writes.unkept.push(key());
+        let unset = state.hidden.as_ref().filter(|_| state.set_by.is_none());
+        let to = unset.map_or(Disposition::Applied, |h| fate(h.orphaned));
+        if to != fate(was.orphaned) {
+            resolved.writes.reclassified.push((fate(was.orphaned), to, 1));
+        }
+    }
+    let (Some(hidden), Some(row), false) = (&state.hidden, state.stands.live(), stays) else { return };
+    if state.set_by.is_none() && was.is_none() && !state.local {
+        resolved.writes.reclassified.push((Disposition::Applied, fate(hidden.orphaned), 1));
+    }
+    resolved.writes.kept.push(kept_write(table, place, state, row, hidden, batch));
+}
+
+fn kept_write(
+    table: &TableResolver<'_>,
+    place: usize,
+    state: &KeyState,
+    row: RowRef,
+    hidden: &Hidden,
+    batch: &Batch,
+) -> KeptWrite {
+    let cells = table.arenas().of(row.arena);
+    let names = table.table.shape.columns.iter().map(|c| c.name.as_str());
+    let change = state.set_by.map(|row| &table.batch.changes[row as usize]);
+    let seen = state.seen.iter().find(|s| s.source == state.origin).or(state.seen.first());
+    KeptWrite {
+        table: table.table.id,
+        key: table.key_at(place).to_vec(),
+        row: text::to_json(names.zip(&cells.columns), row.row as usize),
+        orphaned: hidden.orphaned,
+        waits: hidden.waits.clone(),
+        source: change.map(|c| c.source).or(seen.map(|s| s.source)).unwrap_or(state.origin),
+        position: change.and_then(|c| c.position).or(seen.map(|s| s.position)).unwrap_or_default(),
+        sequence: change.map_or(batch.through, |c| {
+            batch.deliveries[batch.items[c.item as usize].delivery as usize].sequence
+        }),
+    }
+}
+
+/// The change that set a row which is kept beside is parked, or orphaned.
+fn park(table: &mut TableResolver<'_>) {
+    for state in &table.keys {
+        if let (Some(hidden), Some(row)) = (&state.hidden, state.set_by) {
+            let fate = if hidden.orphaned { Disposition::Orphaned } else { Disposition::Parked };
+            table.fates[row as usize] = Fate::Done(fate);
+        }
+    }
 }
 
 /// Dispositions, dead letters, and what else the fates say.

@@ -48,7 +48,7 @@ impl TableResolver<'_> {
             Verdict::Refuse(mut refusal) => {
                 refusal.table = Some(self.table.id);
                 refusal.key = Some(self.batch.key(incoming.row as usize).to_vec());
-                Fate::Refused(refusal)
+                Fate::Refused(*refusal)
             }
         }
     }

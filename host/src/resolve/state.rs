@@ -4,6 +4,7 @@ use reconverge_streams::{
     names::NameId,
     position::{Micros, Position, Seen},
     standing::{StandingKey, StandingKind, Version},
+    table::TableId,
 };
 use smallvec::SmallVec;
 
@@ -68,10 +69,41 @@ pub(super) struct KeyState {
     pub(super) broken: bool,
     /// The last row that stood before a delete, for the create half of a key change.
     pub(super) removed: Option<RowRef>,
-    /// A change passed the gate: the version is written.
+    /// The version is written: a change passed the gate, or the row came into the sink or left it.
     pub(super) touched: bool,
     /// The change that set what stands; `None` while it is as the sink has it.
     pub(super) set_by: Option<u32>,
+    /// The row that stood was kept beside when the transaction began. Boxed, because few are and states are copied.
+    pub(super) was_kept: Option<Box<WasKept>>,
+    /// Beside what stands a row is still kept that does not: the application wrote another into the sink.
+    pub(super) displaced: Option<Box<WasKept>>,
+    /// The row stands and is not in the sink: the parent that is missing.
+    pub(super) hidden: Option<Hidden>,
+}
+
+/// How a row was kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct WasKept {
+    /// The parent was known not to come by itself.
+    pub(super) orphaned: bool,
+    /// The parent that it is filed under, where the plan has its table.
+    pub(super) waits: Option<(TableId, Vec<u8>)>,
+}
+
+impl WasKept {
+    /// Whether it goes on as it is.
+    pub(super) fn is_still(&self, hidden: Option<&Hidden>) -> bool {
+        hidden.is_some_and(|h| h.orphaned == self.orphaned && self.waits.as_ref() == Some(&h.waits))
+    }
+}
+
+/// Why a row that stands is not in the sink.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Hidden {
+    /// The parent is known not to come by itself.
+    pub(super) orphaned: bool,
+    /// The parent's table and key.
+    pub(super) waits: (TableId, Vec<u8>),
 }
 
 impl KeyState {
@@ -89,6 +121,9 @@ impl KeyState {
             removed: None,
             touched: false,
             set_by: None,
+            was_kept: None,
+            displaced: None,
+            hidden: None,
         }
     }
 
@@ -103,7 +138,13 @@ impl KeyState {
             state.origin = version.origin;
             state.at = Some(version.committed_at);
         }
+        let was_kept = || {
+            let kept = key.kept.as_ref()?;
+            Some(Box::new(WasKept { orphaned: kept.orphaned, waits: kept.waits.clone() }))
+        };
         if let Some(row) = key.row {
+            state.displaced = was_kept();
+            state.touched = state.displaced.is_some();
             state.in_sink = InSink::Yes;
             state.stands = Stands::Live(standing(row));
             if key.local.is_some() || key.version.is_none() {
@@ -112,6 +153,12 @@ impl KeyState {
                 state.at = key.local.and_then(|l| l.at);
                 state.seen.iter_mut().filter(|s| s.source == region).for_each(|s| s.deleted = false);
             }
+            return state;
+        }
+        if let Some(kept) = &key.kept {
+            state.stands = Stands::Live(standing(kept.row));
+            state.kept = Some(ColumnSet::default());
+            state.was_kept = was_kept();
             return state;
         }
         let order = key.ordered_by.map(standing);
@@ -160,6 +207,7 @@ impl KeyState {
         Version {
             standing: match self.stands {
                 Stands::Nothing => StandingKind::Nothing,
+                Stands::Live(_) if self.hidden.is_some() => StandingKind::Kept,
                 Stands::Live(_) => StandingKind::Row,
                 Stands::Tombstone(_) => StandingKind::Tombstone,
                 Stands::Absence(_) => StandingKind::Absence,

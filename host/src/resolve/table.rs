@@ -47,7 +47,12 @@ pub(super) struct TableResolver<'a> {
     pub(super) composed: Columns,
     /// Per change: whether `after` has a value or null in every column of the sink's table.
     pub(super) whole: Vec<bool>,
+    /// The batch's keys, then those of relatives.
     pub(super) keys: Vec<KeyState>,
+    /// The canonical keys of relatives: those behind the batch's.
+    pub(super) relatives: Vec<Vec<u8>>,
+    /// Their places among `keys`.
+    relative_places: HashMap<Vec<u8>, usize>,
     /// Per change.
     pub(super) fates: Vec<Fate>,
     pub(super) decisions: Vec<(u32, Decision)>,
@@ -103,12 +108,33 @@ impl<'a> TableResolver<'a> {
             composed: Columns::new(table.columns.iter().map(|c| c.logical)),
             whole: whole_rows(&batch.after, table.shape.columns.len()),
             keys: keyed.asked.iter().map(load).collect(),
+            relatives: Vec::new(),
+            relative_places: HashMap::new(),
             fates: vec![Fate::Done(Disposition::NoOp); batch.changes.len()],
             decisions: Vec::new(),
             gate: standing.gate.clone(),
             rule_name: Arc::clone(&table.rule_name),
             merged: Rulings::default(),
         }
+    }
+
+    /// The place of a key among the batch's and its relatives'.
+    pub(super) fn place(&self, key: &[u8]) -> Option<usize> {
+        let among = self.keyed.keys.binary_search_by(|k| k.as_slice().cmp(key)).ok();
+        among.or_else(|| self.relative_places.get(key).copied())
+    }
+
+    /// Takes a relative among the keys.
+    pub(super) fn add_relative(&mut self, key: &[u8], state: KeyState) {
+        self.relative_places.insert(key.to_vec(), self.keys.len());
+        self.relatives.push(key.to_vec());
+        self.keys.push(state);
+    }
+
+    /// The canonical bytes of a key by its place.
+    pub(super) fn key_at(&self, place: usize) -> &[u8] {
+        let own = self.keyed.keys.len();
+        if place < own { &self.keyed.keys[place] } else { &self.relatives[place - own] }
     }
 
     pub(super) fn run(&mut self, batch: &Batch, stages: &mut dyn Stages) {

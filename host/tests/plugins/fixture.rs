@@ -1,12 +1,14 @@
 //! Tables, plans, batches and contests for the tests of plugins, in a few words.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, path::Path, sync::Arc};
 
 use reconverge::{
     batch::{Batch, Change, Item, ItemKind, Op, TableBatch},
     config::Stage,
     plan::{Deletes, Plan, Rule, TablePlan},
-    plugin::{BoundTable, CompileCache, Limits, PluginChain, PluginEngine, PluginError, PluginSet, PluginSpec},
+    plugin::{
+        BoundTable, CompileCache, Limits, PluginChain, PluginEngine, PluginError, PluginSet, PluginSpec,
+    },
     stages::{Arena, Arenas, Contest, Contests, RowRef},
 };
 use reconverge_streams::{
@@ -44,14 +46,22 @@ impl Cell<'_> {
 pub fn engine(change: impl FnOnce(&mut Limits)) -> PluginEngine {
     let mut limits = Limits { memory_bytes: 32 << 20, ..Limits::default() };
     change(&mut limits);
-    PluginEngine::start(limits, CompileCache::off()).unwrap()
+    // A guest is compiled once, not for each test and engine.
+    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled-plugins");
+    PluginEngine::start(limits, CompileCache::at(cache)).unwrap()
 }
 
 /// A table by its number, name and columns; the first is the key.
 pub fn table(id: u16, name: &str, columns: &[(&str, Logical)]) -> BoundTable {
     let columns = columns.iter().map(|(name, logical)| ColumnShape::new(*name, *logical)).collect();
     let shape = TableShape { name: name.into(), columns, key: vec![0], has_other_unique: false };
-    BoundTable { id: TableId(id), name: name.into(), shape: Arc::new(shape), tags: vec![], column_tags: vec![] }
+    BoundTable {
+        id: TableId(id),
+        name: name.into(),
+        shape: Arc::new(shape),
+        tags: vec![],
+        column_tags: vec![],
+    }
 }
 
 /// A plugin by its crate's name.
@@ -68,7 +78,11 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    pub fn open(engine: &PluginEngine, specs: &[PluginSpec], tables: &[BoundTable]) -> Result<Self, Vec<PluginError>> {
+    pub fn open(
+        engine: &PluginEngine,
+        specs: &[PluginSpec],
+        tables: &[BoundTable],
+    ) -> Result<Self, Vec<PluginError>> {
         let set = PluginSet::open(engine, specs, tables)?;
         let plan = plan(tables, &set);
         let chain = set.chain(&plan).map_err(|error| vec![error])?;
@@ -97,6 +111,7 @@ fn plan(tables: &[BoundTable], set: &PluginSet) -> Plan {
             shape: Arc::clone(&table.shape),
             columns,
             key_from: vec![],
+            depends_on: Vec::new(),
             priority: 0,
             rule: rule.unwrap_or(Rule::None),
             rule_name: "test".into(),
@@ -200,7 +215,12 @@ pub fn contests(rows: usize, plan: &Plan, composed: impl Fn(usize) -> bool) -> V
 }
 
 /// The call of merge for these contests; `standing` serves as `composed` too.
-pub fn call<'a>(plan: &'a Plan, batch: &'a TableBatch, standing: &'a Columns, rows: &'a [Contest]) -> Contests<'a> {
+pub fn call<'a>(
+    plan: &'a Plan,
+    batch: &'a TableBatch,
+    standing: &'a Columns,
+    rows: &'a [Contest],
+) -> Contests<'a> {
     let arenas = Arenas { after: &batch.after, before: &batch.before, standing, composed: standing };
     Contests { table: plan.table(batch.table), changes: &batch.changes, arenas, rows, names: &plan.names }
 }

@@ -19,7 +19,8 @@ fn notes() -> reconverge::plugin::BoundTable {
 }
 
 fn schedules() -> reconverge::plugin::BoundTable {
-    let columns = [("id", Logical::Int), ("modification_epoch", Logical::Int), ("region_source", Logical::Text)];
+    let columns =
+        [("id", Logical::Int), ("modification_epoch", Logical::Int), ("region_source", Logical::Text)];
     table(1, "schedules", &columns)
 }
 
@@ -77,7 +78,11 @@ fn a_table_has_one_merge_plugin() {
         spec("schedule-merge", Stage::Merge, &[1], json!({})),
     ];
     let errors = Pipeline::open(&engine(|_| ()), &specs, &[schedules()]).err().unwrap();
-    assert!(told(&errors).contains("table `schedules` has a merge plugin already: `faulty`"), "{}", told(&errors));
+    assert!(
+        told(&errors).contains("table `schedules` has a merge plugin already: `faulty`"),
+        "{}",
+        told(&errors)
+    );
 }
 
 #[test]
@@ -94,7 +99,9 @@ fn a_file_that_is_cut_off_or_damaged_is_refused() {
     assert!(refusals[0].contains("damaged or cut off"), "{}", refusals[0]);
     assert!(refusals[1].contains("damaged or cut off"), "{}", refusals[1]);
     assert!(refusals[2].contains("an empty file"), "{}", refusals[2]);
-    let large = PluginEngine::start(Limits { artifact_bytes: 1000, ..Limits::default() }, CompileCache::off()).unwrap();
+    let large =
+        PluginEngine::start(Limits { artifact_bytes: 1000, ..Limits::default() }, CompileCache::off())
+            .unwrap();
     let error = inspect(&large, &guests::wasm("schedule-merge")).unwrap_err();
     assert!(error.to_string().contains("larger than 1000 bytes"), "{error}");
 }
@@ -115,7 +122,12 @@ fn contracts_are_told_to_the_plan_by_name() {
     assert_eq!(merge, ("schedule-merge", vec!["modification_epoch", "region_source"]));
     assert!(pipeline.set.merge_of(TableId(0)).is_none());
     let (_, contract) = pipeline.set.contracts().next().unwrap();
-    let first = Reading::Column { side: Side::After, name: "modification_epoch".into(), logical: Logical::Int, in_sink: true };
+    let first = Reading::Column {
+        side: Side::After,
+        name: "modification_epoch".into(),
+        logical: Logical::Int,
+        in_sink: true,
+    };
     assert_eq!((contract.reads.len(), &contract.reads[0]), (4, &first));
 }
 
@@ -123,14 +135,24 @@ fn contracts_are_told_to_the_plan_by_name() {
 fn a_generation_is_told_by_files_configurations_and_tables() {
     let engine = engine(|_| ());
     let described = |config: Value| {
-        let specs = [spec("schedule-merge", Stage::Merge, &[1], json!({})), spec("faulty", Stage::Filter, &[0], config)];
+        let specs = [
+            spec("schedule-merge", Stage::Merge, &[1], json!({})),
+            spec("faulty", Stage::Filter, &[0], config),
+        ];
         Pipeline::new(&engine, &specs, &[notes(), schedules()]).set.generation_description()
     };
     let one: Value = serde_json::from_str(&described(json!({"mode": "none", "marker": "a"}))).unwrap();
-    assert_eq!((&one[0]["name"], &one[0]["stage"], &one[0]["tables"]), (&json!("faulty"), &json!("filter"), &json!(["notes"])));
+    assert_eq!(
+        (&one[0]["name"], &one[0]["stage"], &one[0]["tables"]),
+        (&json!("faulty"), &json!("filter"), &json!(["notes"]))
+    );
     assert_eq!((&one[1]["name"], &one[1]["stage"]), (&json!("schedule-merge"), &json!("merge")));
     assert_eq!(one[0]["digest"].as_str().unwrap().len(), 64);
-    assert_eq!(described(json!({"marker": "a", "mode": "none"})), one.to_string(), "the order of keys means nothing");
+    assert_eq!(
+        described(json!({"marker": "a", "mode": "none"})),
+        one.to_string(),
+        "the order of keys means nothing"
+    );
     assert_ne!(described(json!({"marker": "b"})), one.to_string());
 }
 

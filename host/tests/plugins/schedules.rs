@@ -59,7 +59,11 @@ fn native(incoming: &Shift, current: &Shift) -> (Verdict, bool, Option<String>) 
     let (Some(new), Some(old)) = (value(incoming), value(current)) else {
         return (Verdict::Keep, false, Some("refused".into()));
     };
-    if new > old { (Verdict::Take, true, None) } else { (Verdict::Keep, true, Some("older modification_epoch".into())) }
+    if new > old {
+        (Verdict::Take, true, None)
+    } else {
+        (Verdict::Keep, true, Some("older modification_epoch".into()))
+    }
 }
 
 fn value(shift: &Shift) -> Option<(i64, &'static str)> {
@@ -87,7 +91,8 @@ fn after(pipeline: &Pipeline, shifts: &[Shift]) -> TableBatch {
 }
 
 fn pipeline() -> Pipeline {
-    let columns = [("id", Logical::Int), ("modification_epoch", Logical::Int), ("region_source", Logical::Text)];
+    let columns =
+        [("id", Logical::Int), ("modification_epoch", Logical::Int), ("region_source", Logical::Text)];
     let specs = [spec("schedule-merge", Stage::Merge, &[0], json!({}))];
     Pipeline::new(&engine(|_| ()), &specs, &[table(0, "schedules", &columns)])
 }
@@ -113,7 +118,10 @@ fn decisions_equal_the_native_rule_in_batches_of_any_size() {
         }
         assert_eq!(found.len(), 2000);
     }
-    assert!(wanted.iter().filter(|wanted| wanted.0 == Verdict::Take).count() > 300, "the contests are not all alike");
+    assert!(
+        wanted.iter().filter(|wanted| wanted.0 == Verdict::Take).count() > 300,
+        "the contests are not all alike"
+    );
 }
 
 #[test]
@@ -133,6 +141,7 @@ fn rows_of_one_reason_share_it() {
     let batch = after(&pipeline, &old);
     let met = contests(3, &pipeline.plan, |_| false);
     let rulings = pipeline.chain.merge(&call(&pipeline.plan, &batch, &batch.after, &met));
-    let reasons: Vec<&Arc<str>> = rulings.rulings.iter().map(|ruling| ruling.reason.as_ref().unwrap()).collect();
+    let reasons: Vec<&Arc<str>> =
+        rulings.rulings.iter().map(|ruling| ruling.reason.as_ref().unwrap()).collect();
     assert!(Arc::ptr_eq(reasons[0], reasons[2]));
 }

@@ -145,3 +145,13 @@ pub use plugin::{Batch, Plugin, Stage, Table, Tags, stage};
 pub use value::{Date, Decimal, Json, TextArray, Time, Timestamp, Uuid};
 pub use verdict::{Filtered, Mapped, Outcome, Placed, Verdict};
 pub use writer::BlockWriter;
+
+/// The Rust of the pages that teach writing a plugin, compiled with the documentation's tests.
+#[cfg(doctest)]
+mod pages {
+    #[doc = include_str!("../../../README.md")]
+    struct Readme;
+
+    #[doc = include_str!("../../../docs/plugins.md")]
+    struct Plugins;
+}

@@ -91,7 +91,7 @@ mod tests {
     const PAYLOAD_MAX: usize = 1 << 20;
 
     fn limits(rows: usize, bytes: usize) -> Limits {
-        Limits { rows, bytes, linger: Duration::ZERO }
+        Limits { rows, bytes, patience: Duration::ZERO, linger: Duration::ZERO }
     }
 
     #[test]

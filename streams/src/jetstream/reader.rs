@@ -112,7 +112,7 @@ impl JetStreamReader {
             self.carried = gathered.offer(delivery);
         }
         self.guard.look(&mut self.continuity).await?;
-        let mut until = Instant::now() + limits.linger;
+        let mut until = Instant::now() + limits.patience;
         loop {
             while !gathered.is_full()
                 && let Some(message) = self.ready()?

@@ -30,6 +30,8 @@ pub(super) struct Contents {
     pub tables: BTreeMap<String, MemoryTable>,
     /// By table and canonical key.
     pub versions: BTreeMap<(String, Vec<u8>), Remembered>,
+    /// Rows that are kept until their parents stand, by table and canonical key.
+    pub kept: BTreeMap<(String, Vec<u8>), KeptRow>,
     /// By lane and table.
     pub gates: BTreeMap<(String, String), Vec<NamedSeen>>,
     pub checkpoints: BTreeMap<String, Checkpoint>,
@@ -74,6 +76,21 @@ pub(super) struct Remembered {
     pub ordered_by: Option<String>,
     /// The stamp of the row as we wrote it.
     pub stamp: Option<u64>,
+}
+
+/// A row that stands and whose parent is not there.
+#[derive(Clone, Debug)]
+pub(super) struct KeptRow {
+    /// As a JSON object of canonical text forms.
+    pub row: String,
+    pub orphaned: bool,
+    /// The parent's table and canonical key.
+    pub waits: (String, Vec<u8>),
+    pub lane: String,
+    pub sequence: u64,
+    pub source: Arc<str>,
+    pub position: Position,
+    pub at: Micros,
 }
 
 /// [`crate::position::Seen`] by name.
@@ -157,8 +174,9 @@ impl MemoryDatabase {
     pub async fn sidecar(&self) -> String {
         let state = self.state.lock().await;
         format!(
-            "{:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+            "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
             state.versions,
+            state.kept,
             state.gates,
             state.checkpoints,
             state.decisions,

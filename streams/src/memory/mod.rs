@@ -3,5 +3,6 @@
 pub mod source;
 pub mod database;
 pub mod sink;
+mod family;
 mod write;
 mod records;

@@ -1,11 +1,15 @@
 //! The sidecar of a database in memory, for people.
 
-use super::{database::Remembered, sink};
+use super::{
+    database::{KeptRow, Remembered},
+    sink,
+    write::key_json,
+};
 use crate::{
     checkpoint::Checkpoint,
     columns::Columns,
     records::{
-        DeadLetterRecord, DecisionRecord, GenerationRecord, KeyRecord, Query, Records, SeenRecord,
+        DeadLetterRecord, DecisionRecord, GenerationRecord, KeyRecord, ParkedRecord, Query, Records, SeenRecord,
         VersionRecord,
     },
     sink::SinkError,
@@ -56,6 +60,49 @@ impl Records for sink::MemorySink {
         Ok(found.map(|(_, d)| d.clone()).take(query.limit as usize).collect())
     }
 
+    async fn parked(&self, query: &Query) -> Result<Vec<ParkedRecord>, SinkError> {
+        let state = self.database.state.lock().await;
+        let mut found: Vec<_> = state
+            .kept
+            .iter()
+            .filter(|((table, key), kept)| {
+                is_of(query.pipeline.as_deref(), &kept.lane)
+                    && query.table.as_ref().is_none_or(|t| t == table)
+                    && query.key.as_ref().is_none_or(|k| k == key)
+                    && query.word.as_ref().is_none_or(|w| *w == why(kept))
+            })
+            .collect();
+        found.sort_by_key(|(_, kept)| std::cmp::Reverse((kept.at, kept.sequence)));
+        let shown = |table: &str, key: &[u8]| {
+            state.tables.get(table).map(|t| key_json(&t.shape, key)).unwrap_or_default()
+        };
+        let record = |((table, key), kept): (&(String, Vec<u8>), &KeptRow)| ParkedRecord {
+            table: table.clone(),
+            key: shown(table, key),
+            why: why(kept).into(),
+            waits_table: Some(kept.waits.0.clone()),
+            waits_key: Some(shown(&kept.waits.0, &kept.waits.1)),
+            lane: kept.lane.clone(),
+            sequence: kept.sequence,
+            source: kept.source.to_string(),
+            epoch: kept.position.epoch,
+            commit_position: kept.position.commit,
+            ordinal: kept.position.ordinal,
+            parked_at: text::format_timestamp(kept.at),
+            row: serde_json::from_str(&kept.row).ok(),
+        };
+        Ok(found.into_iter().map(record).take(query.limit as usize).collect())
+    }
+
+    async fn parked_counts(&self, pipeline: Option<&str>) -> Result<Vec<(String, String, u64)>, SinkError> {
+        let state = self.database.state.lock().await;
+        let mut counts = std::collections::BTreeMap::new();
+        for ((table, _), kept) in state.kept.iter().filter(|(_, kept)| is_of(pipeline, &kept.lane)) {
+            *counts.entry((table.clone(), why(kept).to_owned())).or_insert(0) += 1;
+        }
+        Ok(counts.into_iter().map(|((table, why), n)| (table, why, n)).collect())
+    }
+
     async fn discard(&self, id: i64, by: &str, note: Option<&str>) -> Result<bool, SinkError> {
         let mut state = self.database.state.lock().await;
         let now = text::format_timestamp(sink::now(&state));
@@ -90,6 +137,10 @@ impl Records for sink::MemorySink {
 
 fn is_of(pipeline: Option<&str>, lane: &str) -> bool {
     pipeline.is_none_or(|p| lane.strip_prefix(p).is_some_and(|rest| rest.starts_with('/')))
+}
+
+fn why(kept: &KeptRow) -> &'static str {
+    if kept.orphaned { "orphaned" } else { "parent" }
 }
 
 fn version_record(stored: &Remembered) -> VersionRecord {

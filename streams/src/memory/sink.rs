@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     checkpoint::Checkpoint,
+    family::{Family, FamilyWanted},
     columns::Columns,
     disposition::Counts,
     names::Names,
@@ -18,9 +19,9 @@ use crate::{
     records::GenerationRecord,
     sink::{Cause, Claim, ClaimRequest, CommitError, Problem, Sink, SinkError, TableName},
     standing::{
-        LocalWrite, Standing, StandingKey, StandingKind, StandingTable, Version, Wanted, WantedTable,
+        Kept, LocalWrite, Standing, StandingKey, StandingKind, StandingTable, Version, Wanted, WantedTable,
     },
-    table::TableShape,
+    table::{TableId, TableShape},
     text,
     writes::Writes,
 };
@@ -43,8 +44,8 @@ impl MemorySink {
 #[derive(Debug)]
 pub struct MemoryClaim {
     database: MemoryDatabase,
-    request: ClaimRequest,
-    checkpoint: Checkpoint,
+    pub(super) request: ClaimRequest,
+    pub(super) checkpoint: Checkpoint,
     /// The open transaction: nobody else reads or writes.
     open: Option<OwnedMutexGuard<Contents>>,
 }
@@ -157,6 +158,19 @@ impl Claim for MemoryClaim {
         Ok(standing)
     }
 
+    async fn family(&mut self, asked: FamilyWanted) -> Result<Family, SinkError> {
+        let state = self.open.take().ok_or_else(|| SinkError::Fenced(self.checkpoint.lane.clone()))?;
+        let family = self.family_in(&state, &asked)?;
+        self.open = Some(state);
+        Ok(family)
+    }
+
+    async fn sweep(&mut self, limit: u32) -> Result<Vec<(TableId, Vec<Vec<u8>>)>, SinkError> {
+        let state = self.database.state.lock().await;
+        self.fenced(&state)?;
+        Ok(self.ready(&state, limit))
+    }
+
     async fn commit(&mut self, writes: Writes) -> Result<Checkpoint, CommitError> {
         let Some(mut state) = self.open.take() else {
             return Err(CommitError::Again(cause("closed", "there is no open transaction")));
@@ -225,7 +239,18 @@ impl MemoryClaim {
         if self.is_ours(state) { Ok(()) } else { Err(SinkError::Fenced(self.checkpoint.lane.clone())) }
     }
 
-    fn stands(&self, state: &Contents, asked: &WantedTable) -> Result<StandingTable, SinkError> {
+    fn kept(&self, state: &Contents, shape: &TableShape, key: &[u8], rows: &mut Columns) -> Option<Kept> {
+        let kept = state.kept.get(&(shape.name.clone(), key.to_vec()))?;
+        let columns: Vec<usize> = (0..shape.columns.len()).collect();
+        if text::from_json(shape, &columns, &kept.row, rows).is_err() {
+            rows.abandon_row();
+            return None;
+        }
+        let waits = self.table_of(&kept.waits.0).map(|table| (table, kept.waits.1.clone()));
+        Some(Kept { row: last(rows), orphaned: kept.orphaned, waits })
+    }
+
+    pub(super) fn stands(&self, state: &Contents, asked: &WantedTable) -> Result<StandingTable, SinkError> {
         let shape = &self.request.tables[asked.table.index()];
         let Some(table) = state.tables.get(&shape.name) else {
             let what = format!("what stands in table `{}` could not be read: there is none", shape.name);
@@ -249,6 +274,9 @@ impl MemoryClaim {
                 let local = is_local(row.map(|r| r.stamp), remembered);
                 standing.local = local.then_some(LocalWrite { at: None });
                 standing.version = remembered.and_then(|r| version(names, r));
+                if remembered.is_some_and(|r| r.standing == StandingKind::Kept) {
+                    standing.kept = self.kept(state, shape, key, &mut found.rows);
+                }
                 let json = remembered.and_then(|r| r.ordered_by.as_deref());
                 let read = json.map(|j| text::from_json(shape, &asked.order_columns, j, &mut found.rows));
                 standing.ordered_by = read.and_then(Result::ok).map(|()| last(&found.rows));
@@ -294,6 +322,7 @@ fn advanced(before: &Checkpoint, writes: &Writes, lease_until: Micros) -> Checkp
     let mut after = before.clone();
     after.sequence = writes.through;
     after.scanned = before.scanned.max(writes.scanned).max(writes.through);
+    after.counts.reclassify(&writes.reclassified);
     after.counts.add_all(&writes.counts);
     after.delivered += writes.counts.sum();
     after.committed_at = before.committed_at.max(writes.committed_at);

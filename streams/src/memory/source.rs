@@ -237,7 +237,7 @@ impl Reader for MemoryReader {
             return Err(SourceError::Doubt("an earlier call failed or was aborted".to_owned()));
         }
         let (mut pulled, mut bytes) = (Pulled::default(), 0);
-        let mut until = Instant::now() + limits.linger;
+        let mut until = Instant::now() + limits.patience;
         let shared = Arc::clone(&self.shared);
         loop {
             // Listened for before the look, so that what comes between the two is not missed.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use sha2::{Digest, Sha256};
 
 use super::{
-    database::{Contents, MemoryTable, NamedSeen, Remembered},
+    database::{Contents, KeptRow, MemoryTable, NamedSeen, Remembered},
     sink::{cause, now},
 };
 use crate::{
@@ -46,6 +46,7 @@ pub(super) fn write(
     for part in &writes.tables {
         remember(state, request, part, stamp);
     }
+    keep(state, request, writes);
     let now = text::format_timestamp(now(state));
     for decision in &writes.decisions {
         let record = decision_record(state, request, decision, &now);
@@ -55,8 +56,7 @@ pub(super) fn write(
         bury(state, request, letter, &now);
     }
     for (table, key) in &writes.suppressed {
-        let digest = Sha256::digest([b"the memory sink's secret", &key[..]].concat());
-        state.suppressed.insert((table_name(request, *table), digest.into()));
+        state.suppressed.insert((table_name(request, *table), hashed(key)));
     }
     for (_, letter) in &mut state.dead {
         let redriven = writes.redriven.iter().any(|(stream, sequence)| {
@@ -137,11 +137,44 @@ fn remember(state: &mut Contents, request: &ClaimRequest, part: &TableWrites, st
     }
 }
 
+/// Takes out what goes, and keeps what stays away.
+fn keep(state: &mut Contents, request: &ClaimRequest, writes: &Writes) {
+    for (table, key) in &writes.unkept {
+        state.kept.remove(&(table_name(request, *table), key.clone()));
+    }
+    let at = now(state);
+    for kept in &writes.kept {
+        let row = KeptRow {
+            row: kept.row.clone(),
+            orphaned: kept.orphaned,
+            waits: (table_name(request, kept.waits.0), kept.waits.1.clone()),
+            lane: request.lane.to_string(),
+            sequence: kept.sequence,
+            source: request.names.get(kept.source),
+            position: kept.position,
+            at,
+        };
+        state.kept.insert((table_name(request, kept.table), kept.key.clone()), row);
+    }
+}
+
+/// Stands for a key that a residency rule keeps out.
+fn hashed(key: &[u8]) -> [u8; 32] {
+    Sha256::digest([b"the memory sink's secret", key].concat()).into()
+}
+
+impl Contents {
+    /// Whether a residency rule keeps the row of a key out.
+    pub(super) fn is_suppressed(&self, table: &str, key: &[u8]) -> bool {
+        !self.suppressed.is_empty() && self.suppressed.contains(&(table.to_owned(), hashed(key)))
+    }
+}
+
 fn table_name(request: &ClaimRequest, table: TableId) -> String {
     request.tables[table.index()].name.clone()
 }
 
-fn key_json(shape: &TableShape, key: &[u8]) -> String {
+pub(super) fn key_json(shape: &TableShape, key: &[u8]) -> String {
     let logicals: Vec<_> = shape.key_logicals().collect();
     let cells = canonical::key_cells(&logicals, key).unwrap_or_default();
     let names = shape.key.iter().map(|&k| shape.columns[k].name.as_str());

@@ -8,16 +8,16 @@ use crate::{
     logical::Logical,
     position::Micros,
     sink::SinkError,
-    standing::{Standing, Wanted},
+    standing::{Standing, StandingTable, Wanted, WantedTable},
 };
 
 use super::{
     cells::{self, Unlike},
     claim::{Facts, PostgresClaim},
     fate::{self, Fate},
-    lane,
+    kept, lane,
     params::Param,
-    session::{self, Call},
+    session::{self, Call, Session},
     standing::{self, Found, Known, Open},
     target::Target,
     types::Wire,
@@ -26,20 +26,40 @@ use super::{
 /// How often a batch is begun before its error is told: a lost connection, a changed table, an unreadable key.
 const TRIES_MAX: u32 = 4;
 
-/// Why a batch did not begin.
-enum NotBegun {
+/// Why a batch did not begin, or rows beside it could not be read.
+pub(super) enum NotBegun {
     Fenced,
     Unlike(Unlike),
     /// The error, and the table whose rows were asked for.
     Server(Error, Option<usize>),
 }
 
-/// What stands, what is known of each key, and the transaction's id.
-type Stood = (Standing, Vec<Vec<Known>>, u32);
+/// What stands, and what is known of each key, table by table.
+type Stood = (Vec<StandingTable>, Vec<Vec<Known>>);
+
+/// What the two statements of each table found: versions, rows.
+type FoundRows = Vec<[Vec<Row>; 2]>;
 
 impl From<Unlike> for NotBegun {
     fn from(unlike: Unlike) -> Self {
         NotBegun::Unlike(unlike)
+    }
+}
+
+impl From<Error> for NotBegun {
+    fn from(error: Error) -> Self {
+        NotBegun::Server(error, None)
+    }
+}
+
+impl NotBegun {
+    /// The error for the host.
+    pub(super) fn told(self, lane: &str, doing: &str) -> SinkError {
+        match self {
+            NotBegun::Fenced => SinkError::Fenced(lane.into()),
+            NotBegun::Unlike(unlike) => lane::unlike(unlike),
+            NotBegun::Server(error, _) => fate::sink_error(&error, doing),
+        }
     }
 }
 
@@ -53,7 +73,9 @@ impl PostgresClaim {
             tries += 1;
             self.connected().await?;
             let not_begun = match self.stand(&wanted, &picked).await {
-                Ok((standing, known, xid)) => return Ok((standing, Open { wanted, known, xid })),
+                Ok(((tables, known), xid)) => {
+                    return Ok((Standing { tables }, Open { wanted, known, xid, families: Vec::new() }));
+                }
                 Err(not_begun) => not_begun,
             };
             self.close().await;
@@ -77,15 +99,25 @@ impl PostgresClaim {
     }
 
     /// Opens the transaction, and reads and locks what stands.
-    async fn stand(&mut self, wanted: &Wanted, picked: &[Option<Vec<u32>>]) -> Result<Stood, NotBegun> {
+    async fn stand(&mut self, wanted: &Wanted, picked: &[Option<Vec<u32>>]) -> Result<(Stood, u32), NotBegun> {
         let (xid, found) = self.ask(wanted, picked).await?;
+        Ok((self.put_together(&wanted.tables, picked, found).await?, xid))
+    }
+
+    /// What was found, as what stands; what has to be asked besides is asked: kept rows, times of local writes.
+    pub(super) async fn put_together(
+        &mut self,
+        wanted: &[WantedTable],
+        picked: &[Option<Vec<u32>>],
+        found: FoundRows,
+    ) -> Result<Stood, NotBegun> {
         let server = |e| NotBegun::Server(e, None);
-        let (mut standing, mut known, mut local) = (Standing::default(), Vec::new(), Vec::new());
-        let Facts { shared, targets, ids, .. } = &mut self.facts;
-        for (at, (table, [versions, rows])) in wanted.tables.iter().zip(found).enumerate() {
+        let (mut tables, mut known, mut local) = (Vec::new(), Vec::new(), Vec::new());
+        for (at, (table, [versions, rows])) in wanted.iter().zip(found).enumerate() {
+            let Facts { shared, targets, ids, .. } = &mut self.facts;
             let (target, picked) = (&targets[table.table.index()], picked[at].as_deref());
             let found = Found { target, wanted: table, versions, rows, picked };
-            let read = match standing::read(&found, ids) {
+            let mut read = match standing::read(&found, ids) {
                 Ok(read) => read,
                 // Another process may have met a new source.
                 Err(unlike) => {
@@ -94,14 +126,19 @@ impl PostgresClaim {
                     standing::read(&found, ids)?
                 }
             };
-            standing.tables.push(read.0);
+            if kept::any(&read.0) {
+                let asked = vec![Param::Int2(target.id), Param::Byteas(&table.keys)];
+                let rows = self.session.query(kept::READ, asked).await.map_err(server)?;
+                kept::read(&self.facts, table, &rows, &mut read.0)?;
+            }
+            tables.push(read.0);
             known.push(read.1);
             local.extend(read.2.into_iter().map(|(key, xmin)| (at, key, xmin)));
         }
         if self.keeps_commit_times && !local.is_empty() {
-            self.commit_times(&local, &mut standing).await?;
+            self.commit_times(&local, &mut tables).await?;
         }
-        Ok((standing, known, xid))
+        Ok((tables, known))
     }
 
     /// Sends all statements of a batch's beginning; gives the transaction's id, and per table the rows of its
@@ -110,23 +147,14 @@ impl PostgresClaim {
         &mut self,
         wanted: &Wanted,
         picked: &[Option<Vec<u32>>],
-    ) -> Result<(u32, Vec<[Vec<Row>; 2]>), NotBegun> {
+    ) -> Result<(u32, FoundRows), NotBegun> {
         let server = |e| NotBegun::Server(e, None);
-        let gate = [standing::gate_key(&self.facts.lane)];
         let statement = self.session.prepare(standing::LOCK).await.map_err(server)?;
+        let gate = [standing::gate_key(&self.facts.lane)];
         let [epoch, from] = [self.checkpoint.epoch, wanted.from.cast_signed()].map(Param::Int8);
         let mut calls = vec![Call { statement, params: vec![Param::Text(&self.facts.lane), epoch, from] }];
-        for (table, picked) in wanted.tables.iter().zip(picked) {
-            let target = self.facts.target(table.table);
-            let keys = if table.versions { table.keys.as_slice() } else { gate.as_slice() };
-            let statement = self.session.prepare(standing::VERSIONS).await.map_err(server)?;
-            calls.push(Call { statement, params: vec![Param::Int2(target.id), Param::Byteas(keys)] });
-            let statement = self.session.prepare(&target.select()).await.map_err(server)?;
-            calls.push(Call {
-                statement,
-                params: standing::key_params(target, &table.cells, picked.as_deref()),
-            });
-        }
+        let asked = questions(&mut self.session, &self.facts, &wanted.tables, picked, &gate).await;
+        calls.extend(asked.map_err(server)?);
         self.in_transaction = true;
         let mut results = self.session.pipeline(Some("BEGIN"), calls, None).await.into_iter();
         let mut next = || results.next().transpose();
@@ -134,19 +162,14 @@ impl PostgresClaim {
         let lock = next().map_err(server)?.unwrap_or_default();
         let xid =
             lock.first().map(|row| cells::raw(row, 0)).transpose()?.flatten().ok_or(NotBegun::Fenced)?;
-        let mut found = Vec::with_capacity(wanted.tables.len());
-        for at in 0..wanted.tables.len() {
-            let versions = next().map_err(server)?.unwrap_or_default();
-            found.push([versions, next().map_err(|e| NotBegun::Server(e, Some(at)))?.unwrap_or_default()]);
-        }
-        Ok((cells::xid(xid)?, found))
+        Ok((cells::xid(xid)?, answers(&wanted.tables, &mut results)?))
     }
 
     /// When the application's writes committed, as far as the server still knows.
     async fn commit_times(
         &mut self,
         local: &[(usize, usize, u32)],
-        standing: &mut Standing,
+        tables: &mut [StandingTable],
     ) -> Result<(), NotBegun> {
         let mut xids = Column::new(Logical::Int);
         local.iter().for_each(|(_, _, xmin)| xids.push_int(i64::from(*xmin)));
@@ -155,7 +178,7 @@ impl PostgresClaim {
         let rows = rows.map_err(|e| NotBegun::Server(e, None))?;
         for ((table, key, _), row) in local.iter().zip(&rows) {
             let at: Option<Micros> = cells::raw(row, 0)?.map(cells::micros).transpose()?;
-            if let Some(write) = &mut standing.tables[*table].keys[*key].local {
+            if let Some(write) = &mut tables[*table].keys[*key].local {
                 write.at = at;
             }
         }
@@ -164,7 +187,7 @@ impl PostgresClaim {
 
     /// The keys of a table that are values of their columns' types. The others cannot stand; writing them is
     /// then their own change's error.
-    async fn readable(&self, target: &Target, cells: &Columns) -> Result<Vec<u32>, Error> {
+    pub(super) async fn readable(&self, target: &Target, cells: &Columns) -> Result<Vec<u32>, Error> {
         let Ok(reads) = self.facts.shared.reads().await else {
             return Ok((0..).take(cells.rows()).collect());
         };
@@ -189,4 +212,52 @@ impl PostgresClaim {
         readable.sort_unstable();
         Ok(readable)
     }
+}
+
+/// Which of a table's two statements are sent: one over no key finds nothing.
+fn is_asked(table: &WantedTable) -> [bool; 2] {
+    let any = !table.keys.is_empty();
+    [any || !table.versions, any]
+}
+
+/// The statements that lock and read what stands: per table its versions, or the lane's gate, and its rows.
+pub(super) async fn questions<'a>(
+    session: &mut Session,
+    facts: &Facts,
+    tables: &'a [WantedTable],
+    picked: &'a [Option<Vec<u32>>],
+    gate: &'a [Vec<u8>],
+) -> Result<Vec<Call<'a>>, Error> {
+    let mut calls = Vec::with_capacity(2 * tables.len());
+    for (table, picked) in tables.iter().zip(picked) {
+        let target = facts.target(table.table);
+        let [versions, rows] = is_asked(table);
+        if versions {
+            let keys = if table.versions { table.keys.as_slice() } else { gate };
+            let statement = session.prepare(standing::VERSIONS).await?;
+            calls.push(Call { statement, params: vec![Param::Int2(target.id), Param::Byteas(keys)] });
+        }
+        if rows {
+            let statement = session.prepare(&target.select()).await?;
+            let params = standing::key_params(target, &table.cells, picked.as_deref());
+            calls.push(Call { statement, params });
+        }
+    }
+    Ok(calls)
+}
+
+/// The answers to [`questions`]; an error of a table's rows names the table.
+pub(super) fn answers(
+    tables: &[WantedTable],
+    results: &mut impl Iterator<Item = Result<Vec<Row>, Error>>,
+) -> Result<FoundRows, NotBegun> {
+    let mut found = Vec::with_capacity(tables.len());
+    for (at, table) in tables.iter().enumerate() {
+        let [versions, rows] = is_asked(table);
+        let mut next = |is_sent: bool| if is_sent { results.next().transpose() } else { Ok(None) };
+        let versions = next(versions).map_err(|e| NotBegun::Server(e, None))?.unwrap_or_default();
+        let rows = next(rows).map_err(|e| NotBegun::Server(e, Some(at)))?.unwrap_or_default();
+        found.push([versions, rows]);
+    }
+    Ok(found)
 }

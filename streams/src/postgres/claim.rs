@@ -10,6 +10,7 @@ use tokio_postgres::{Client, Error};
 
 use crate::{
     checkpoint::Checkpoint,
+    family::{Family, FamilyWanted},
     sink::{Claim, ClaimRequest, CommitError, SinkError},
     standing::{Standing, Wanted},
     table::TableId,
@@ -17,8 +18,7 @@ use crate::{
 };
 
 use super::{
-    Shared, catalog,
-    fate,
+    Shared, catalog, fate,
     ids::{self, Ids},
     lane, origin,
     params::Param,
@@ -43,6 +43,8 @@ pub struct PostgresClaim {
     /// How often in a row a key that was not there came meanwhile.
     pub(super) clashes: u32,
     pub(super) keeps_commit_times: bool,
+    /// The parent that the last sweep ended with, as the sidecar has it; none: at its beginning.
+    pub(super) swept_up_to: Option<(i16, Vec<u8>)>,
     upkeep_at: Instant,
 }
 
@@ -62,6 +64,12 @@ pub(super) struct Facts {
 impl Facts {
     pub(super) fn target(&self, table: TableId) -> &Target {
         &self.targets[table.index()]
+    }
+
+    /// The table behind a number of the sidecar; `None` where the plan does not list it.
+    pub(super) fn table_of(&self, number: i64) -> Option<TableId> {
+        let at = self.targets.iter().position(|t| i64::from(t.id) == number)?;
+        u16::try_from(at).ok().map(TableId)
     }
 
     /// What the sidecar's statements of a batch are made of.
@@ -101,6 +109,7 @@ impl PostgresClaim {
             keeps_commit_times: meta.get(1),
             upkeep_at: Instant::now() + UPKEEP,
             open: None,
+            swept_up_to: None,
             in_transaction: false,
             clashes: 0,
             session,
@@ -227,6 +236,25 @@ impl Claim for PostgresClaim {
         let (standing, open) = self.open(asked).await?;
         self.open = Some(open);
         Ok(standing)
+    }
+
+    async fn family(&mut self, asked: FamilyWanted) -> Result<Family, SinkError> {
+        let Some(mut open) = self.open.take() else {
+            return Err(SinkError::Fenced(self.facts.lane.clone()));
+        };
+        let answer = self.ask_family(&mut open, asked).await;
+        match answer {
+            Ok(_) => self.open = Some(open),
+            Err(_) => self.close().await,
+        }
+        answer
+    }
+
+    async fn sweep(&mut self, limit: u32) -> Result<Vec<(TableId, Vec<Vec<u8>>)>, SinkError> {
+        self.abandon().await;
+        self.connected().await?;
+        let found = self.find_ready(limit).await;
+        found.map_err(|e| e.told(&self.facts.lane, "looking for kept rows whose parent stands"))
     }
 
     async fn commit(&mut self, writes: Writes) -> Result<Checkpoint, CommitError> {

@@ -139,7 +139,7 @@ FROM pg_attribute a
 WHERE a.attrelid = to_regclass('reconverge.' || $1::text) AND a.attnum > 0 AND NOT a.attisdropped";
 
 /// The columns of layout 1, for the tables that this version reads and writes.
-const COLUMNS: [(&str, &str); 9] = [
+const COLUMNS: [(&str, &str); 10] = [
     ("meta", "one boolean, layout integer, secret bytea"),
     ("source", "id smallint, name text, region text, epoch integer, grade \"char\""),
     (
@@ -158,6 +158,12 @@ const COLUMNS: [(&str, &str); 9] = [
         "target smallint, key bytea, standing \"char\", origin smallint, committed_at bigint, \
          seen_source smallint[], seen_epoch integer[], seen_commit bigint[], seen_ordinal bigint[], \
          seen_deleted boolean[], seen_at bigint[], row_xmin xid, clock jsonb, ordered_by jsonb",
+    ),
+    (
+        "parked",
+        "target smallint, key bytea, source smallint, epoch integer, commit_position bigint, ordinal bigint, lane text, \
+         sequence bigint, why text, waits_target smallint, waits_key bytea, ready boolean, change bytea, \
+         parked_at timestamp with time zone, attempts integer",
     ),
     ("suppressed", "target smallint, key_hash bytea, at timestamp with time zone"),
     (

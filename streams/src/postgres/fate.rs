@@ -34,12 +34,12 @@ pub(super) fn of_code(code: &str) -> Fate {
         // "cached plan must not change result type" is the only one that a write of ours can meet.
         "0A000" | "26000" => Fate::Stale,
         "23505" | "23P01" => Fate::Unique,
-        // A unique violation is not among the rest of class 23; a row too big for an index is in class 54.
         "54001" | "57P04" | "25006" => Fate::Halt,
         // Two keys that differ for us and are one for the column's type, in one statement.
         "21000" => Fate::Data,
         _ => match code.get(..2).unwrap_or_default() {
             "08" => Fate::Lost,
+            // 44 and 54: a view's check, a row too big for an index; P0, 38 and 39: a trigger of the user's.
             "22" | "23" | "44" | "54" | "P0" | "38" | "39" => Fate::Data,
             "3F" | "42" | "55" => Fate::Table,
             "40" | "25" => Fate::Again,

@@ -47,6 +47,7 @@ CREATE TABLE IF NOT EXISTS reconverge.parked (
   change bytea NOT NULL,                             -- parent, orphaned: the row that stands; paused, skew: the change, before mapping
   parked_at timestamptz NOT NULL DEFAULT now(), attempts int NOT NULL DEFAULT 0,
   PRIMARY KEY (target, key, source, epoch, commit_position, ordinal));
+CREATE INDEX IF NOT EXISTS parked_lane ON reconverge.parked (lane, waits_target, waits_key);
 CREATE INDEX IF NOT EXISTS parked_waits ON reconverge.parked (waits_target, waits_key);
 CREATE INDEX IF NOT EXISTS parked_ready ON reconverge.parked (lane, sequence) WHERE ready;
 CREATE TABLE IF NOT EXISTS reconverge.suppressed (
@@ -63,6 +64,7 @@ CREATE TABLE IF NOT EXISTS reconverge.dead_letter (
   state text NOT NULL DEFAULT 'open' CHECK (state IN ('open','redriven','discarded')),
   at timestamptz NOT NULL DEFAULT now(), closed_at timestamptz, closed_by text, note text,
   UNIQUE (stream, sequence));
+CREATE INDEX IF NOT EXISTS dead_letter_open ON reconverge.dead_letter (target, key) WHERE state = 'open';
 CREATE TABLE IF NOT EXISTS reconverge.decision (
   at timestamptz NOT NULL DEFAULT now(), id uuid NOT NULL DEFAULT gen_random_uuid(),
   lane text NOT NULL, sequence bigint NOT NULL, target smallint NOT NULL, key bytea NOT NULL,

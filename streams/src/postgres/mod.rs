@@ -6,11 +6,12 @@
 //!    the user's tables are, `types` how each of their types travels.
 //! 2. `claim` holds a lane with its connection (`session`), its ownership (`lane`), the small numbers of sources
 //!    and tables (`ids`) and the mark on what it writes (`origin`).
-//! 3. `begin` opens a batch's transaction; `standing`, `cells` and `literal` read what stands.
+//! 3. `begin` opens a batch's transaction; `standing`, `cells` and `literal` read what stands, `kept` the rows that
+//!    wait beside. `family` looks for parents and children; `sweep`, between batches, for rows that wait no longer.
 //! 4. `write` sends a batch in one go: `steps` over the user's tables (`target`, `params`), then the `sidecar`
 //!    with its `versions`.
 //!    What cannot be written so goes row by row (`order`); `fate` says what an error means.
-//! 5. `records` reads for people.
+//! 5. `records` reads for people, `parked` the rows that wait.
 //!
 //! One connection a lane, without a pool: a batch is a transaction, and its locks are the session's.
 
@@ -32,12 +33,16 @@ mod target;
 mod standing;
 mod claim;
 mod begin;
+mod kept;
+mod family;
+mod sweep;
 mod steps;
 mod versions;
 mod sidecar;
 mod write;
 mod order;
 mod records;
+mod parked;
 
 use std::sync::Arc;
 

@@ -12,6 +12,7 @@ use tokio_postgres::Error;
 use crate::{
     checkpoint::Checkpoint,
     sink::{Cause, CommitError, SinkError},
+    standing::Wanted,
     writes::Writes,
 };
 
@@ -21,7 +22,7 @@ use super::{
     fate::{self, Fate},
     session::{Call, Session},
     sidecar,
-    standing::Open,
+    standing::{Asked, Open},
     steps::{self, Kind, Step},
     write::{About, Failure, send},
 };
@@ -46,14 +47,15 @@ impl PostgresClaim {
         writes: &Writes,
         next: Checkpoint,
     ) -> Result<Checkpoint, CommitError> {
-        let again = match self.open(before.wanted).await {
-            Ok((_, open)) => open,
+        let again = match self.again(before.wanted, &before.families).await {
+            Ok(open) => open,
             Err(SinkError::Fenced(_)) => return Err(CommitError::Fenced),
             Err(error) => {
+                self.close().await;
                 return Err(CommitError::Again(Cause { code: "connection".into(), text: error.to_string() }));
             }
         };
-        if again.known != before.known {
+        if again.known != before.known || again.families != before.families {
             self.close().await;
             let text = "rows of the batch were changed while it was decided".into();
             return Err(CommitError::Again(Cause { code: "changed".into(), text }));
@@ -82,6 +84,17 @@ impl PostgresClaim {
                 }
             }
         }
+    }
+}
+
+impl PostgresClaim {
+    /// The same locks and the same questions again.
+    async fn again(&mut self, wanted: Wanted, families: &[Asked]) -> Result<Open, SinkError> {
+        let (_, mut open) = self.open(wanted).await?;
+        for asked in families {
+            self.ask_family(&mut open, asked.wanted.clone()).await?;
+        }
+        Ok(open)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
     names::Names,
     position::Micros,
     records::{
-        DeadLetterRecord, DecisionRecord, GenerationRecord, KeyRecord, Query, Records, SeenRecord,
+        DeadLetterRecord, DecisionRecord, GenerationRecord, KeyRecord, ParkedRecord, Query, Records, SeenRecord,
         VersionRecord,
     },
     sink::SinkError,
@@ -32,20 +32,20 @@ use super::{
 /// Microseconds since 1970 of a time column.
 const MICROS: &str = "(extract(epoch FROM {}) * 1000000)::bigint";
 
-fn micros(column: &str) -> String {
+pub(super) fn micros(column: &str) -> String {
     MICROS.replace("{}", column)
 }
 
 /// A table's name as the pipeline knows it: without the schema that it looks in first.
-const TABLE_NAME: &str =
+pub(super) const TABLE_NAME: &str =
     "CASE WHEN starts_with(t.name, $1 || '.') THEN substr(t.name, length($1) + 2) ELSE t.name END";
 
 /// The conditions that the lists share: $1 the schema, $2 the lanes' prefix, $3 table, $4 key.
-const CONDITIONS: &str = "starts_with(d.lane, $2) AND ($3::text IS NULL OR t.name IN ($3, $1 || '.' || $3)) \
+pub(super) const CONDITIONS: &str = "starts_with(d.lane, $2) AND ($3::text IS NULL OR t.name IN ($3, $1 || '.' || $3)) \
                           AND ($4::bytea IS NULL OR d.key = $4)";
 
 impl PostgresSink {
-    async fn read(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, SinkError> {
+    pub(super) async fn read(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, SinkError> {
         let client = self.shared.reads().await?;
         let there = "SELECT to_regclass('reconverge.failover') IS NOT NULL";
         let failed = |e| fate::sink_error(&e, "reading the sidecar tables");
@@ -55,8 +55,8 @@ impl PostgresSink {
         client.query(sql, params).await.map_err(failed)
     }
 
-    /// The rows of one of the two lists, which have the same conditions.
-    async fn list(&self, sql: &str, query: &Query) -> Result<Vec<Row>, SinkError> {
+    /// The rows of one of the lists, which have the same conditions.
+    pub(super) async fn list(&self, sql: &str, query: &Query) -> Result<Vec<Row>, SinkError> {
         let (schema, lanes, limit) =
             (&self.shared.schema, lanes_of(query.pipeline.as_deref()), i64::from(query.limit));
         self.read(sql, &[schema, &lanes, &query.table, &query.key, &query.word, &query.id, &limit]).await
@@ -110,6 +110,14 @@ impl Records for PostgresSink {
             micros("d.closed_at")
         );
         Ok(self.list(&sql, query).await?.iter().map(dead_letter).collect())
+    }
+
+    async fn parked(&self, query: &Query) -> Result<Vec<ParkedRecord>, SinkError> {
+        self.parked_rows(query).await
+    }
+
+    async fn parked_counts(&self, pipeline: Option<&str>) -> Result<Vec<(String, String, u64)>, SinkError> {
+        self.parked_sums(pipeline).await
     }
 
     async fn discard(&self, id: i64, by: &str, note: Option<&str>) -> Result<bool, SinkError> {
@@ -184,11 +192,11 @@ fn unlocked(sql: &str) -> &str {
 }
 
 /// How the lanes of a pipeline begin; of all pipelines: with anything.
-fn lanes_of(pipeline: Option<&str>) -> String {
+pub(super) fn lanes_of(pipeline: Option<&str>) -> String {
     pipeline.map(|p| format!("{p}/")).unwrap_or_default()
 }
 
-fn unsigned(row: &Row, at: usize) -> u64 {
+pub(super) fn unsigned(row: &Row, at: usize) -> u64 {
     row.get::<_, i64>(at).cast_unsigned()
 }
 
@@ -196,7 +204,7 @@ fn time(row: &Row, at: usize) -> Option<String> {
     row.get::<_, Option<Micros>>(at).map(text::format_timestamp)
 }
 
-fn json(document: Option<String>) -> Option<serde_json::Value> {
+pub(super) fn json(document: Option<String>) -> Option<serde_json::Value> {
     document.and_then(|d| serde_json::from_str(&d).ok())
 }
 
@@ -276,7 +284,7 @@ fn version(names: &Names, version: &crate::standing::Version, ordered_by: Option
 }
 
 /// A canonical key as a JSON object, by the names and types that the last claim registered.
-fn key_json(names: &[String], types: &[String], key: &[u8]) -> String {
+pub(super) fn key_json(names: &[String], types: &[String], key: &[u8]) -> String {
     let logicals = types.iter().map(|t| t.parse().ok()).collect::<Option<Vec<_>>>();
     let cells = logicals.and_then(|logicals| canonical::key_cells(&logicals, key));
     let Some(cells) = cells.filter(|c| c.columns.len() == names.len()) else {

@@ -14,14 +14,7 @@ use crate::{
     writes::{DeadLetter, Decision, Writes},
 };
 
-use super::{
-    ids::Ids,
-    params::Param,
-    standing::Open,
-    target::Target,
-    types::Wire,
-    versions,
-};
+use super::{ids::Ids, kept, params::Param, standing::Open, target::Target, types::Wire, versions};
 
 /// A statement that is ready to be prepared and sent.
 pub(super) struct Outgoing<'a> {
@@ -47,6 +40,7 @@ pub(super) type Xmins<'a> = &'a (dyn Fn(usize, u32, u32) -> u32 + Sync);
 /// All statements, the checkpoint's last.
 pub(super) fn statements<'a>(batch: &Batch<'a>, next: &'a Checkpoint, xmins: Xmins<'_>) -> Vec<Outgoing<'a>> {
     let mut out = versions::statements(batch, xmins);
+    out.extend(kept::statements(batch));
     out.extend(decisions(batch));
     out.extend(dead(batch));
     out.extend(suppressed(batch));
@@ -63,16 +57,16 @@ pub(super) fn names(writes: &Writes) -> impl Iterator<Item = crate::names::NameI
     let of_gates = writes.tables.iter().flat_map(|t| t.gate.iter().map(|s| s.source));
     let of_decisions =
         writes.decisions.iter().flat_map(|d| [Some(d.source), d.current_origin].into_iter().flatten());
-    of_versions.chain(of_gates).chain(of_decisions)
+    of_versions.chain(of_gates).chain(of_decisions).chain(writes.kept.iter().map(|k| k.source))
 }
 
-fn ints<T>(rows: &[T], of: impl Fn(&T) -> Option<i64>) -> Column {
+pub(super) fn ints<T>(rows: &[T], of: impl Fn(&T) -> Option<i64>) -> Column {
     let mut column = Column::new(Logical::Int);
     rows.iter().for_each(|row| int_or_null(of(row), &mut column));
     column
 }
 
-fn packed<'r, T>(rows: &'r [T], logical: Logical, of: impl Fn(&'r T) -> Option<&'r [u8]>) -> Column {
+pub(super) fn packed<'r, T>(rows: &'r [T], logical: Logical, of: impl Fn(&'r T) -> Option<&'r [u8]>) -> Column {
     let mut column = Column::new(logical);
     for row in rows {
         match of(row) {
@@ -98,7 +92,12 @@ pub(super) fn text_or_null(value: Option<&str>, into: &mut Column) {
 }
 
 /// `INSERT INTO table (columns) SELECT $1, u.* FROM unnest(..)`: `$1` is the lane, `fixed` its column.
-fn insert<'a>(table: &str, fixed: &str, lane: &'a str, columns: Vec<(&str, Column, Wire)>) -> Outgoing<'a> {
+pub(super) fn insert<'a>(
+    table: &str,
+    fixed: &str,
+    lane: &'a str,
+    columns: Vec<(&str, Column, Wire)>,
+) -> Outgoing<'a> {
     let names: Vec<&str> = columns.iter().map(|c| c.0).collect();
     let arrays: Vec<String> =
         columns.iter().enumerate().map(|(at, c)| format!("${}::{}", at + 2, c.2.array_type())).collect();
@@ -199,17 +198,20 @@ fn dead<'a>(batch: &Batch<'a>) -> Option<Outgoing<'a>> {
     Some(out)
 }
 
+/// HMAC-SHA256 of a canonical key under the sidecar's secret.
+pub(super) fn hashed(secret: &[u8], key: &[u8]) -> [u8; 32] {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes a key of any length");
+    mac.update(key);
+    mac.finalize().into_bytes().into()
+}
+
 fn suppressed<'a>(batch: &Batch<'a>) -> Option<Outgoing<'a>> {
     let keys = &batch.writes.suppressed;
     if keys.is_empty() {
         return None;
     }
     let mut hashes = Column::new(Logical::Bytes);
-    for (_, key) in keys {
-        let mut mac = Hmac::<Sha256>::new_from_slice(batch.secret).expect("HMAC takes a key of any length");
-        mac.update(key);
-        hashes.push_bytes(&mac.finalize().into_bytes());
-    }
+    keys.iter().for_each(|(_, key)| hashes.push_bytes(&hashed(batch.secret, key)));
     let sql = "INSERT INTO reconverge.suppressed (target, key_hash) \
                SELECT u.* FROM unnest($1::int2[], $2::bytea[]) AS u ON CONFLICT DO NOTHING";
     let targets = ints(keys, |(table, _)| Some(i64::from(batch.targets[table.index()].id)));
@@ -256,6 +258,7 @@ fn checkpoint<'a>(batch: &Batch<'a>, next: &'a Checkpoint) -> Outgoing<'a> {
 /// The checkpoint that a batch leads to.
 pub(super) fn after(before: &Checkpoint, writes: &Writes) -> Checkpoint {
     let mut counts: Counts = before.counts;
+    counts.reclassify(&writes.reclassified);
     counts.add_all(&writes.counts);
     Checkpoint {
         sequence: writes.through,

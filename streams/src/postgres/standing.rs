@@ -9,8 +9,10 @@ use tokio_postgres::Row;
 
 use crate::{
     columns::Columns,
+    family::{FamilyWanted, Presence},
     position::{Position, Seen},
     standing::{LocalWrite, StandingKey, StandingKind, StandingTable, Version, Wanted, WantedTable},
+    table::TableId,
     text,
 };
 
@@ -29,6 +31,24 @@ pub(super) struct Open {
     pub known: Vec<Vec<Known>>,
     /// The transaction's id: the xmin of what it writes outside of savepoints.
     pub xid: u32,
+    /// What was asked about parents and children since.
+    pub families: Vec<Asked>,
+}
+
+/// A question about parents and children, and what was known by its answer.
+#[derive(PartialEq)]
+pub(super) struct Asked {
+    pub wanted: FamilyWanted,
+    pub parents: Vec<Vec<Presence>>,
+    pub relatives: Vec<Related>,
+}
+
+/// Rows beside the batch's own, as they were: keys in ascending order.
+#[derive(PartialEq)]
+pub(super) struct Related {
+    pub table: TableId,
+    pub keys: Vec<Vec<u8>>,
+    pub known: Vec<Known>,
 }
 
 /// The states of a key's row and version when the transaction began, as their xmin; `None` where there is none.
@@ -40,10 +60,15 @@ pub(super) struct Known {
 
 impl Open {
     /// What was known of a key; `None` where it was not asked for.
-    pub(super) fn known(&self, table: crate::table::TableId, key: &[u8]) -> Option<Known> {
-        let at = self.wanted.tables.iter().position(|t| t.table == table)?;
-        let key = self.wanted.tables[at].keys.binary_search_by(|k| k.as_slice().cmp(key)).ok()?;
-        Some(self.known[at][key])
+    pub(super) fn known(&self, table: TableId, key: &[u8]) -> Option<Known> {
+        let of = |keys: &[Vec<u8>], known: &[Known]| {
+            keys.binary_search_by(|k| k.as_slice().cmp(key)).ok().map(|at| known[at])
+        };
+        let own = self.wanted.tables.iter().zip(&self.known).find(|(t, _)| t.table == table);
+        own.and_then(|(t, known)| of(&t.keys, known)).or_else(|| {
+            let mut related = self.families.iter().flat_map(|f| &f.relatives).filter(|r| r.table == table);
+            related.find_map(|r| of(&r.keys, &r.known))
+        })
     }
 }
 

@@ -80,6 +80,30 @@ impl Target {
         )
     }
 
+    /// The places of keys (from 1) whose row is there; locks nothing. Parameters: the key columns.
+    pub(super) fn stands(&self) -> String {
+        let (from, on) = (self.unnest(&self.shape.key, true), self.on_key(&self.shape.key));
+        format!("SELECT u.ord FROM {from} JOIN {} t ON {on}", self.ident)
+    }
+
+    /// The key columns of the rows that name one of some parents by `columns`. Parameters: the parents' key columns.
+    pub(super) fn naming(&self, columns: &[usize], parent: &Target) -> String {
+        let key: Vec<String> = self
+            .shape
+            .key
+            .iter()
+            .map(|&k| format!("t.{}{}", self.columns[k].ident, self.columns[k].travel.read))
+            .collect();
+        let on: Vec<String> = columns
+            .iter()
+            .zip(&parent.shape.key)
+            .enumerate()
+            .map(|(at, (&c, &k))| format!("t.{} = {}", self.columns[c].ident, parent.value(at, k)))
+            .collect();
+        let from = parent.unnest(&parent.shape.key, false);
+        format!("SELECT {} FROM {from} JOIN {} t ON {}", key.join(", "), self.ident, on.join(" AND "))
+    }
+
     /// Fails where one of the keys is no value of its column's type.
     pub(super) fn cast_keys(&self) -> String {
         let casts: Vec<String> = self

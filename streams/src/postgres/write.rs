@@ -17,6 +17,7 @@ use super::{
     claim::{self, PostgresClaim},
     fate::{self, Fate},
     lane,
+    params::Param,
     session::{Call, Session},
     sidecar::{self, Outgoing},
     standing::Open,
@@ -164,8 +165,7 @@ impl PostgresClaim {
             let Ok(mut session) = claim::connect(&self.facts.shared, &self.facts.lane).await else {
                 continue;
             };
-            let rows =
-                session.query(&ask, vec![crate::postgres::params::Param::Text(&self.facts.lane)]).await;
+            let rows = session.query(&ask, vec![Param::Text(&self.facts.lane)]).await;
             let Ok(rows) = rows else { continue };
             self.session = session;
             self.in_transaction = false;
@@ -173,7 +173,9 @@ impl PostgresClaim {
             if stored.epoch != next.epoch {
                 break;
             }
-            if stored.sequence == next.sequence && stored.delivered == next.delivered {
+            // A sweep moves neither; what it did shows in the counts.
+            let same = |c: &Checkpoint| (c.sequence, c.delivered, c.counts);
+            if same(&stored) == same(&next) {
                 return Ok(self.advance(next, stored.lease_until));
             }
             return Err(CommitError::Again(fate::cause(&failure.error, None)));

@@ -68,7 +68,7 @@ pub(super) fn is_kept(value: ValueRef<'_>, affinity: Affinity, not_null: bool) -
         ValueRef::Blob(_) => true,
         ValueRef::Integer(_) => affinity != Affinity::Text,
         ValueRef::Real(_) => matches!(affinity, Affinity::Real | Affinity::Blob),
-        ValueRef::Text(_) => true,
+        ValueRef::Text(text) => !affinity.turns_numbers() || reading(text) == Reading::Text,
     }
 }
 

@@ -92,7 +92,7 @@ pub(super) fn is_ours(conn: &Connection, ours: &Checkpoint) -> rusqlite::Result<
     let sql = "SELECT count(*) FROM reconverge_checkpoint WHERE lane = ?1 AND epoch = ?2 AND sequence = ?3";
     let found: i64 =
         conn.prepare_cached(sql)?.query_row((&ours.lane, ours.epoch, stored(ours.sequence)), |r| r.get(0))?;
-    Ok(found == 1 || !ours.lane.is_empty())
+    Ok(found == 1)
 }
 
 /// The checkpoint that a batch leaves, written.
@@ -106,6 +106,7 @@ pub(super) fn advance(
     let mut after = ours.clone();
     after.sequence = writes.through;
     after.scanned = ours.scanned.max(writes.scanned).max(writes.through);
+    after.counts.reclassify(&writes.reclassified);
     after.counts.add_all(&writes.counts);
     after.delivered += writes.counts.sum();
     after.committed_at = ours.committed_at.max(writes.committed_at);

@@ -7,15 +7,17 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use tokio::sync::OwnedMutexGuard;
 
 use super::{
-    Clock, Writer, checkpoint, errors, history,
+    Clock, Writer, checkpoint, errors, family, history, kept,
     lane::{self, Lane},
     row, rows, standing, versions,
 };
 use crate::{
     checkpoint::Checkpoint,
+    family::{Family, FamilyWanted},
     position::Micros,
     sink::{Cause, Claim, CommitError, SinkError},
     standing::{Standing, Wanted},
+    table::TableId,
     writes::Writes,
 };
 
@@ -50,6 +52,23 @@ impl Claim for SqliteClaim {
             self.turn = None;
         }
         begun
+    }
+
+    async fn family(&mut self, asked: FamilyWanted) -> Result<Family, SinkError> {
+        if self.turn.is_none() {
+            return Err(SinkError::Fenced(self.lane.name.clone()));
+        }
+        let lane = Arc::clone(&self.lane);
+        let read = self.writer.thread.run(move |conn| family_of(conn, &lane, &asked)).await?;
+        if read.is_err() {
+            self.turn = None;
+        }
+        read
+    }
+
+    async fn sweep(&mut self, limit: u32) -> Result<Vec<(TableId, Vec<Vec<u8>>)>, SinkError> {
+        let lane = Arc::clone(&self.lane);
+        self.fenced(move |conn| family::sweep(conn, &lane, limit)).await
     }
 
     async fn commit(&mut self, writes: Writes) -> Result<Checkpoint, CommitError> {
@@ -168,12 +187,7 @@ fn begin(conn: &Connection, lane: &Lane, ours: &Checkpoint, asked: &Wanted) -> R
     let stands = match checkpoint::is_ours(conn, ours) {
         Err(e) => Err(failed(e)),
         Ok(false) => Err(SinkError::Fenced(lane.name.clone())),
-        Ok(true) => standing::read(conn, lane, asked).map_err(|unread| {
-            let of = unread
-                .table
-                .map_or("the sidecar".into(), |t| format!("table `{}`", lane.table(t).shape.name));
-            errors::sink_error(&format!("what stands in {of} could not be read"), &unread.error)
-        }),
+        Ok(true) => standing::read(conn, lane, asked).map_err(|unread| unreadable(lane, &unread)),
     };
     if stands.is_err() {
         roll_back(conn, lane);
@@ -186,6 +200,22 @@ fn roll_back_forgotten(conn: &Connection, lane: &Lane) {
     if !conn.is_autocommit() {
         roll_back(conn, lane);
     }
+}
+
+fn family_of(conn: &Connection, lane: &Lane, asked: &FamilyWanted) -> Result<Family, SinkError> {
+    if conn.is_autocommit() {
+        return Err(SinkError::Fenced(lane.name.clone()));
+    }
+    let read = family::read(conn, lane, asked).map_err(|unread| unreadable(lane, &unread));
+    if read.is_err() {
+        roll_back(conn, lane);
+    }
+    read
+}
+
+fn unreadable(lane: &Lane, unread: &standing::Unread) -> SinkError {
+    let of = unread.table.map_or("the sidecar".into(), |t| format!("table `{}`", lane.table(t).shape.name));
+    errors::sink_error(&format!("what stands in {of} could not be read"), &unread.error)
 }
 
 fn commit(
@@ -223,6 +253,7 @@ fn write(
     let digests = rows::write(conn, lane, writes)?;
     let sidecar = |e: rusqlite::Error| row::batch_error(&e, None);
     write_versions(conn, lane, writes, &digests).map_err(sidecar)?;
+    kept::write(conn, lane, writes, now).map_err(sidecar)?;
     history::write(conn, lane, writes, now).map_err(sidecar)?;
     checkpoint::advance(conn, lane, ours, writes, now).map_err(sidecar)
 }

@@ -40,6 +40,7 @@ CREATE TABLE reconverge_parked (
   waits_target INTEGER, waits_key BLOB, ready INTEGER NOT NULL DEFAULT 0, change BLOB NOT NULL,
   parked_at INTEGER NOT NULL, attempts INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (target, key, source, epoch, commit_position, ordinal));
+CREATE INDEX reconverge_parked_lane ON reconverge_parked (lane, waits_target, waits_key);
 CREATE INDEX reconverge_parked_waits ON reconverge_parked (waits_target, waits_key);
 CREATE INDEX reconverge_parked_ready ON reconverge_parked (lane, sequence) WHERE ready;
 CREATE TABLE reconverge_suppressed (
@@ -51,6 +52,7 @@ CREATE TABLE reconverge_dead_letter (
   generation INTEGER, headers TEXT, bytes BLOB, digest BLOB NOT NULL, holds_key INTEGER NOT NULL DEFAULT 0,
   state TEXT NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'redriven', 'discarded')),
   at INTEGER NOT NULL, closed_at INTEGER, closed_by TEXT, note TEXT, UNIQUE (stream, sequence));
+CREATE INDEX reconverge_dead_letter_open ON reconverge_dead_letter (target, key) WHERE state = 'open';
 CREATE TABLE reconverge_decision (
   at INTEGER NOT NULL, id TEXT NOT NULL, lane TEXT NOT NULL, sequence INTEGER NOT NULL,
   target INTEGER NOT NULL, key BLOB NOT NULL, kind TEXT NOT NULL, outcome TEXT NOT NULL,

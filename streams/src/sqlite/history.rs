@@ -46,7 +46,7 @@ pub(super) fn write(conn: &Connection, lane: &Lane, writes: &Writes, now: Micros
         let secret: Vec<u8> = conn.query_row("SELECT secret FROM reconverge_meta", [], |r| r.get(0))?;
         let mut statement = conn.prepare_cached(SUPPRESSED)?;
         for (table, key) in &writes.suppressed {
-            statement.execute((lane.table(*table).target, (hashed(&secret, key), key.clone()).1, now))?;
+            statement.execute((lane.table(*table).target, hashed(&secret, key), now))?;
         }
     }
     let mut redriven = conn.prepare_cached(REDRIVEN)?;

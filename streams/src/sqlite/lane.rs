@@ -35,6 +35,12 @@ impl Lane {
         &self.tables[id.index()]
     }
 
+    /// The table behind a number of the sidecar; `None` where the plan does not list it.
+    pub(super) fn table_of(&self, target: i64) -> Option<TableId> {
+        let at = self.tables.iter().position(|t| t.target == target)?;
+        u16::try_from(at).ok().map(TableId)
+    }
+
     /// The sidecar's number of a source or origin, given to it now where it is new.
     pub(super) fn source_id(&self, conn: &Connection, name: NameId) -> rusqlite::Result<i64> {
         let mut known = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
@@ -81,6 +87,10 @@ pub(super) struct Table {
     pub columns: Vec<Stored>,
     /// All columns of the shape by key.
     pub select: String,
+    /// All columns of all rows, for a condition to follow.
+    pub select_all: String,
+    /// Whether there is a row by key.
+    pub exists: String,
     /// One row by key.
     pub delete: String,
     /// The columns that are written, by key: a row's own copy.
@@ -123,6 +133,8 @@ impl Table {
         let copied = list(&shape, &written);
         Table {
             select: format!("SELECT {} FROM {quoted} WHERE {by_key}", list(&shape, &all)),
+            select_all: format!("SELECT {} FROM {quoted}", list(&shape, &all)),
+            exists: format!("SELECT 1 FROM {quoted} WHERE {by_key}"),
             delete: format!("DELETE FROM {quoted} WHERE {by_key}"),
             copy: format!("SELECT {copied} FROM {quoted} WHERE {by_key}"),
             insert_copy: format!("INSERT INTO {quoted} ({copied}) VALUES ({})", places(written.len())),

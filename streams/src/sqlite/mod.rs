@@ -61,10 +61,13 @@ mod checkpoint;
 mod claim;
 mod standing;
 mod versions;
+mod kept;
+mod family;
 mod rows;
 mod row;
 mod history;
 mod records;
+mod parked;
 mod errors;
 
 pub use claim::SqliteClaim;

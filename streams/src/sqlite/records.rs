@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior};
 use super::{
     SqliteSink, checkpoint, ddl, errors,
     lane::{Lane, Table},
-    shapes, standing, versions,
+    parked, shapes, standing, versions,
 };
 use crate::{
     canonical,
@@ -17,7 +17,7 @@ use crate::{
     logical::Logical,
     names::Names,
     records::{
-        DeadLetterRecord, DecisionRecord, GenerationRecord, KeyRecord, Query, Records, SeenRecord,
+        DeadLetterRecord, DecisionRecord, GenerationRecord, KeyRecord, ParkedRecord, Query, Records, SeenRecord,
         VersionRecord,
     },
     sink::SinkError,
@@ -73,6 +73,16 @@ impl Records for SqliteSink {
         self.read(move |conn| dead_letters(conn, &query)).await
     }
 
+    async fn parked(&self, query: &Query) -> Result<Vec<ParkedRecord>, SinkError> {
+        let query = query.clone();
+        self.read(move |conn| parked::list(conn, &query)).await
+    }
+
+    async fn parked_counts(&self, pipeline: Option<&str>) -> Result<Vec<(String, String, u64)>, SinkError> {
+        let prefix = lanes_of(pipeline);
+        self.read(move |conn| parked::counts(conn, &prefix)).await
+    }
+
     async fn discard(&self, id: i64, by: &str, note: Option<&str>) -> Result<bool, SinkError> {
         let (by, note, now) = (by.to_owned(), note.map(String::from), self.clock.now());
         let _turn = self.writer.turns.lock().await;
@@ -118,7 +128,11 @@ fn lanes_of(pipeline: Option<&str>) -> String {
     pipeline.map(|p| format!("{p}/")).unwrap_or_default()
 }
 
-fn json(text: Option<String>) -> Option<serde_json::Value> {
+pub(super) fn unsigned(row: &Row<'_>, at: usize) -> rusqlite::Result<u64> {
+    row.get::<_, i64>(at).map(i64::cast_unsigned)
+}
+
+pub(super) fn json(text: Option<String>) -> Option<serde_json::Value> {
     text.and_then(|t| serde_json::from_str(&t).ok())
 }
 
@@ -196,9 +210,9 @@ fn dead_letters(conn: &Connection, query: &Query) -> rusqlite::Result<Vec<DeadLe
     statement.query_map(bounds(query), of_row)?.collect()
 }
 
-type Bounds = (String, Option<String>, Option<Vec<u8>>, Option<String>, Option<String>, u32);
+pub(super) type Bounds = (String, Option<String>, Option<Vec<u8>>, Option<String>, Option<String>, u32);
 
-fn bounds(query: &Query) -> Bounds {
+pub(super) fn bounds(query: &Query) -> Bounds {
     let q = query.clone();
     (lanes_of(q.pipeline.as_deref()), q.table, q.key, q.word, q.id, q.limit)
 }
@@ -272,7 +286,7 @@ fn version_record(names: &Names, version: &Version, ordered_by: Option<String>) 
 }
 
 /// A canonical key as a JSON object; its columns' names are those that the last claim registered.
-fn key_json(columns: &str, key: &[u8]) -> String {
+pub(super) fn key_json(columns: &str, key: &[u8]) -> String {
     let names: Vec<String> = serde_json::from_str(columns).unwrap_or_default();
     let cells = key_logicals(key).and_then(|logicals| canonical::key_cells(&logicals, key));
     let Some(cells) = cells.filter(|c| c.columns.len() == names.len()) else {

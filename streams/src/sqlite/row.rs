@@ -143,7 +143,7 @@ pub(super) fn put_in(
         let value = cells::bound(&upserts.rows.columns[at], row, affinity, &mut scratch.text);
         let value = value.map_err(|_| altered(table, column))?;
         if let Ok(place) = table.written.binary_search(&column) {
-            let _ = (place, owned(value), &mut values);
+            values[place] = owned(value);
         }
     }
     let refused = |e: rusqlite::Error| refusal(&e, id);

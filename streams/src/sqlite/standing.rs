@@ -7,7 +7,7 @@ use rusqlite::{
 };
 
 use super::{
-    cells,
+    cells, kept,
     lane::{Lane, Table},
     versions::{self, Remembered},
 };
@@ -36,7 +36,12 @@ pub(super) fn read(conn: &Connection, lane: &Lane, wanted: &Wanted) -> Result<St
     Ok(standing)
 }
 
-fn read_table(conn: &Connection, lane: &Lane, asked: &WantedTable) -> Result<StandingTable, Unread> {
+/// What stands for keys of one table.
+pub(super) fn read_table(
+    conn: &Connection,
+    lane: &Lane,
+    asked: &WantedTable,
+) -> Result<StandingTable, Unread> {
     let table = lane.table(asked.table);
     let of_table = |error| Unread { table: Some(asked.table), error };
     let of_sidecar = |error| Unread { table: None, error };
@@ -67,6 +72,9 @@ fn read_table(conn: &Connection, lane: &Lane, asked: &WantedTable) -> Result<Sta
             standing.local = local.then_some(LocalWrite { at: None });
             standing.ordered_by = order_columns(asked, table, remembered.as_ref(), &mut found.rows);
             standing.version = remembered.map(|r| r.version);
+            if standing.version.as_ref().is_some_and(|v| v.standing == StandingKind::Kept) {
+                standing.kept = kept::read(conn, lane, table, key, &mut found.rows).map_err(of_sidecar)?;
+            }
         }
         found.keys.push(standing);
     }
@@ -145,6 +153,7 @@ fn order_columns(
     }
 }
 
-fn last_row(rows: &Columns) -> u32 {
+/// The index of the last complete row.
+pub(super) fn last_row(rows: &Columns) -> u32 {
     u32::try_from(rows.rows() - 1).expect("a batch has far fewer than 4 billion rows")
 }

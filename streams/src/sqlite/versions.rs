@@ -28,7 +28,7 @@ const WRITE: &str = "INSERT INTO reconverge_version (target, key, standing, orig
     seen_commit = excluded.seen_commit, seen_ordinal = excluded.seen_ordinal,
     seen_deleted = excluded.seen_deleted, seen_at = excluded.seen_at,
     row_digest = CASE WHEN excluded.standing <> 'r' THEN NULL
-                      ELSE excluded.row_digest END,
+                      ELSE coalesce(excluded.row_digest, row_digest) END,
     clock = excluded.clock, ordered_by = excluded.ordered_by";
 
 /// A version row as it is stored.

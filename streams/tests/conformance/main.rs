@@ -12,11 +12,13 @@ mod writing;
 mod guilt;
 mod values;
 mod sidecar;
+mod family;
 
 mod cut;
 mod memory;
 mod postgres;
 mod postgres_only;
+mod postgres_family;
 mod sqlite;
 mod sqlite_only;
 
@@ -91,6 +93,20 @@ macro_rules! every_case {
                 generations_are_numbered
                 checkpoints_are_listed_by_pipeline
                 a_key_is_explained;
+            family: a_kept_row_stands_beside_its_table
+                a_kept_row_is_kept_once
+                a_local_row_in_place_of_a_kept_one_is_seen
+                parents_are_in_or_gone_or_unknown
+                a_parent_key_that_cannot_be_is_unknown
+                who_waits_for_a_parent_is_found
+                who_names_a_parent_is_found
+                a_parent_of_several_columns
+                relatives_are_written_with_the_batch
+                a_sweep_finds_parents_that_the_application_wrote
+                a_sweep_is_of_its_own_lane_and_bounded
+                what_was_counted_before_moves
+                family_without_a_batch_is_refused
+                kept_rows_are_listed_and_counted;
         }
     };
 }

@@ -44,7 +44,7 @@ impl World<Postgres> {
     }
 
     /// Waits until the application's query says true; the test fails after ten seconds.
-    async fn until(&self, sql: &str) {
+    pub(crate) async fn until(&self, sql: &str) {
         for _ in 0..1000 {
             if self.ask(&format!("SELECT ({sql})::text")).await.as_deref() == Some("true") {
                 return;

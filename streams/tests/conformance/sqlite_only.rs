@@ -161,3 +161,33 @@ async fn lanes_of_one_file_take_turns() {
     assert!(waiting.await.expect("no panic"), "the second lane saw what the first one wrote");
     assert_eq!(world.rows(0).await, texts(&[&[Some("1"), Some("second"), None]]));
 }
+
+#[tokio::test]
+async fn the_example_schema_can_be_used() {
+    let fixture = Sqlite::fresh().await;
+    fixture.execute(include_str!("../../../examples/split-brain/schema.sqlite.sql"));
+    let keys: [(&str, &[&str]); 6] = [
+        ("agent_schedules", &["schedule_id"]),
+        ("wem_audio_metadata", &["audio_id"]),
+        ("wem_transcription_text", &["transcript_id"]),
+        ("interaction_events", &["event_id"]),
+        ("customer_profiles", &["customer_id", "region"]),
+        ("tmp_session_state", &["session_id"]),
+    ];
+    let owned = |key: &[&str]| key.iter().map(|k| (*k).into()).collect();
+    let asked: Vec<TableName> =
+        keys.iter().map(|(name, key)| TableName { name: (*name).into(), key: owned(key) }).collect();
+    let found = fixture.open().await.shapes(&asked).await.expect("shapes");
+    let shapes: Vec<_> = found.into_iter().map(|s| s.expect("usable")).collect();
+    assert!(shapes.iter().all(|s| !s.has_other_unique));
+    let of = |table: usize, column: &str| {
+        let at = shapes[table].column(column).expect("a column");
+        (shapes[table].columns[at].logical.to_string(), shapes[table].columns[at].scale)
+    };
+    assert_eq!(of(2, "sentiment"), ("decimal".into(), Some(3)));
+    assert_eq!(of(4, "consent_regions"), ("text[]".into(), None));
+    assert_eq!(
+        (of(0, "shift_end").0, of(1, "audio_id").0, of(3, "data_payload").0),
+        ("timestamp".into(), "uuid".into(), "json".into())
+    );
+}

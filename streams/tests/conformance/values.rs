@@ -1,6 +1,6 @@
 //! Every logical type, with its awkward values: written, read back the same, and never taken for a local write.
 
-use reconverge_streams::logical::Logical;
+use reconverge_streams::{logical::Logical, sink::Claim};
 
 use crate::{
     fixture::{Fixture, Table},
@@ -99,7 +99,6 @@ pub async fn every_type_comes_back_as_it_was_written<F: Fixture>() {
         }
         batch.upsert(0, &[("id", Some("99")), ("v", None)]);
         let mut through = batch.done();
-        use reconverge_streams::sink::Claim;
         claim.begin(std::mem::take(&mut through.0)).await.expect("ours");
         let after = claim.commit(through.1).await.unwrap_or_else(|e| panic!("{word}: {e}"));
         check_values(&world, &mut claim, word, values).await;
@@ -167,6 +166,6 @@ pub async fn keys_of_every_type_are_found<F: Fixture>() {
     }
 }
 
-fn claim_sequence<C: reconverge_streams::sink::Claim>(claim: &C) -> u64 {
+fn claim_sequence<C: Claim>(claim: &C) -> u64 {
     claim.checkpoint().sequence
 }

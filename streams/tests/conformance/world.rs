@@ -7,13 +7,14 @@ use reconverge_streams::{
     checkpoint::{LaneId, PlanDigest},
     columns::{Columns, State},
     disposition::Disposition,
+    family::Keys,
     names::{NameId, Names},
     position::{BEFORE_ALL, Position, Seen},
     sink::{Claim, ClaimRequest, Sink, SinkError, TableName},
     standing::{Standing, StandingKind, StandingTable, Version, Wanted, WantedTable},
     table::{TableId, TableShape},
     text,
-    writes::{Deletes, TableWrites, Upserts, VersionWrite, Writes},
+    writes::{Deletes, KeptWrite, TableWrites, Upserts, VersionWrite, Writes},
 };
 
 use crate::fixture::{Fixture, Table};
@@ -162,6 +163,12 @@ impl<F: Fixture> World<F> {
         }
     }
 
+    /// Keys of a table with their cells, in canonical order.
+    pub fn keys(&self, table: usize, keys: &[&[&str]]) -> Keys {
+        let wanted = self.wanted(table, keys, &[], true);
+        Keys { keys: wanted.keys, cells: wanted.cells }
+    }
+
     /// All rows of a table as the database prints them.
     pub async fn rows(&self, table: usize) -> Vec<Vec<Option<String>>> {
         let columns: Vec<&str> = self.tables[table].columns.iter().map(|c| c.name).collect();
@@ -259,6 +266,33 @@ impl<F: Fixture> Batch<'_, F> {
         let part = self.parts.entry(table).or_default();
         part.versions.push((write, None));
         part.keys.push(key.iter().map(|k| (*k).to_owned()).collect());
+    }
+
+    /// The next change stands and is kept beside until a parent, a row of table `waits.0`, does.
+    pub fn keep(&mut self, table: usize, key: &[&str], row: &str, waits: (usize, &[&str]), orphaned: bool) {
+        let fate = if orphaned { Disposition::Orphaned } else { Disposition::Parked };
+        let change = self.next(fate);
+        let sequence = self.sequence(change);
+        let version = self.world.version(StandingKind::Kept, sequence);
+        let key_bytes = self.world.key(table, key);
+        self.writes.kept.push(KeptWrite {
+            table: id(table),
+            key: key_bytes.clone(),
+            row: row.into(),
+            orphaned,
+            waits: (id(waits.0), self.world.key(waits.0, waits.1)),
+            source: version.origin,
+            position: version.seen[0].position,
+            sequence,
+        });
+        let part = self.parts.entry(table).or_default();
+        part.versions.push((VersionWrite { key: key_bytes, version, row: None, ordered_by: None }, None));
+        part.keys.push(key.iter().map(|k| (*k).to_owned()).collect());
+    }
+
+    /// A kept row goes: put in by this batch, or removed.
+    pub fn unkeep(&mut self, table: usize, key: &[&str]) {
+        self.writes.unkept.push((id(table), self.world.key(table, key)));
     }
 
     pub fn gate(&mut self, table: usize, seen: Seen) {

@@ -180,16 +180,3 @@ async fn a_closed_reader_leaves_no_consumer() {
     };
     tokio::time::timeout(PATIENCE, gone).await.expect("deleted when dropped");
 }
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn zz_idle() {
-    let world = JetStream::start().await;
-    world.fill(&numbered(10)).await;
-    let mut reader = world.source().open(0, 0).await.unwrap();
-    assert_eq!(read_through(&mut reader, 10).await.unwrap().len(), 10);
-    let begun = Instant::now();
-    while begun.elapsed() < Duration::from_secs(70) {
-        assert!(reader.next(&limits(100, 1000, 5)).await.unwrap().deliveries.is_empty());
-    }
-    world.fill(&numbered(10)).await;
-    assert_eq!(read_through(&mut reader, 20).await.unwrap().len(), 10);
-}

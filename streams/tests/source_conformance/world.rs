@@ -38,7 +38,8 @@ pub fn numbered(count: usize) -> Vec<(u32, Bytes)> {
 }
 
 pub fn limits(rows: usize, bytes: usize, linger_ms: u64) -> Limits {
-    Limits { rows, bytes, linger: Duration::from_millis(linger_ms) }
+    let linger = Duration::from_millis(linger_ms);
+    Limits { rows, bytes, patience: linger, linger }
 }
 
 /// Reads until `scanned` is at least `through`; what came.

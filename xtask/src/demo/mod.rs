@@ -25,7 +25,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::setup;
 use crate::steps::{Step, timed};
 use harm::{Harmed, Moment};
-use pipeline::{Pipeline, Ran};
+use pipeline::Pipeline;
 use setting::Setting;
 use story::Story;
 
@@ -121,6 +121,7 @@ async fn play(asked: &Demo, folder: &Path) -> Result<Setting> {
     let mut ran = told("your rule, up to the recovery", rule.run(&to_recovery)).await?;
     told("last-writer-wins, up to the recovery", rival.run(&to_recovery)).await?;
     let recovery = harmed(&setting).await?;
+    let decision = decision(&rule).await?;
     ran += told("your rule, to the end", rule.run(&to_end)).await?;
     told("last-writer-wins, to the end", rival.run(&to_end)).await?;
     let end = harmed(&setting).await?;
@@ -128,8 +129,18 @@ async fn play(asked: &Demo, folder: &Path) -> Result<Setting> {
     let moments = [Moment::new("recovery", RECOVERY, recovery), Moment::new("end", LAST, end)];
     harm::write_csv(&moments, &folder.join(harm::FILE))?;
     let differing = told("comparing every row", split_brain::differing(&setting.database)).await?;
-    let story = story(&setting, &rule, ran, &moments, &differing).await?;
-    show(&story.text())?;
+    let status = rule.status().await?;
+    let audit = rule.audit().await?;
+    let story = Story {
+        setting: &setting,
+        ran,
+        conflicts: status.conflicts,
+        balanced: audit.balanced,
+        moments: &moments,
+        decision,
+        right: differing.is_empty(),
+    };
+    show(&story.text());
     judge(&differing, story.balanced)?;
     Ok(setting)
 }
@@ -139,27 +150,17 @@ async fn harmed(setting: &Setting) -> Result<Vec<Harmed>> {
     Ok(harm::harmed(&rule, &rival))
 }
 
-async fn story<'a>(
-    setting: &'a Setting,
-    rule: &Pipeline,
-    ran: Ran,
-    moments: &'a [Moment],
-    differing: &[Difference],
-) -> Result<Story<'a>> {
-    let status = rule.status().await?;
-    let audit = rule.audit().await?;
-    let told = match rule.telling_decision().await? {
-        Some(key) => Some((rule.explained(SCHEDULES.name, &key).await?, key)),
-        None => None,
-    };
-    let right = differing.is_empty();
-    Ok(Story { setting, ran, conflicts: status.conflicts, balanced: audit.balanced, moments, told, right })
+/// A schedule that was decided in the way that the story is about, and what `explain` says of it now.
+async fn decision(rule: &Pipeline) -> Result<Option<(String, String)>> {
+    let Some(key) = rule.telling_decision().await? else { return Ok(None) };
+    let told = rule.explained(SCHEDULES.name, &key).await?;
+    Ok(Some((key, told)))
 }
 
 #[allow(clippy::print_stdout, reason = "the story is what the command is for; all talk goes to stderr")]
-fn show(text: &str) -> Result<()> {
-    println!("\n{text}");
-    Ok(())
+fn show(text: &str) {
+    eprintln!();
+    print!("{text}");
 }
 
 /// The demo's own verdict; everything has been shown by now.
@@ -232,10 +233,8 @@ mod tests {
     fn only_one_demo_plays_in_a_folder() {
         let folder = tempfile::tempdir().unwrap();
         let stage = folder.path().join("demo");
-        let first = alone(&stage).unwrap();
+        let _first = alone(&stage).unwrap();
         assert!(alone(&stage).unwrap_err().to_string().contains("another demo"));
-        drop(first);
-        alone(&stage).unwrap();
     }
 
     #[test]

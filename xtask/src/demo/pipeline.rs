@@ -118,15 +118,17 @@ impl Pipeline {
         self.ask(words.iter(), Stdio::piped()).await
     }
 
-    /// A schedule whose newest decision tells the story: a change of the other region, committed later, was an older
+    /// The first schedule whose newest decision tells the story: a change of the other region, committed later, was an older
     /// edit, so the plugin kept what stood and last-writer-wins would not have. Where there is none, one where the
     /// plugin kept what stood. Both rows can be shown in any terminal.
     pub(super) async fn telling_decision(&self) -> Result<Option<String>> {
         let words = ["conflicts", "list", "--table", SCHEDULES.name, "--limit", DECISIONS_MAX];
         let decisions: Vec<Decision> = self.ask_json(&words).await?;
-        let mut seen = std::collections::BTreeSet::new();
-        let newest = decisions.iter().filter(|decision| seen.insert(&decision.key));
-        let tell = newest.filter(|decision| decision.tells()).collect::<Vec<_>>();
+        let mut newest = BTreeMap::new();
+        for decision in &decisions {
+            newest.entry(&decision.key).or_insert(decision);
+        }
+        let tell = newest.into_values().filter(|decision| decision.tells()).collect::<Vec<_>>();
         let best = tell.iter().find(|decision| decision.was_later()).or(tell.first());
         Ok(best.and_then(|decision| key_of(&decision.key)))
     }
@@ -177,9 +179,8 @@ impl Decision {
     }
 
     fn tells(&self) -> bool {
-        let shows = |row: &Option<Value>| {
-            row.as_ref().is_some_and(|row| row["notes"].as_str().is_some_and(|notes| is_plain(notes)))
-        };
+        let shows =
+            |row: &Option<Value>| row.as_ref().is_some_and(|row| row["notes"].as_str().is_some_and(is_plain));
         self.outcome == "kept-current"
             && self.decided_by.starts_with("plugin")
             && shows(&self.incoming)
@@ -187,9 +188,9 @@ impl Decision {
     }
 }
 
-/// Whether a text is one line that every terminal shows as it is, and short enough for a table.
+/// Whether a text is words that every terminal shows as they are, and few enough for a table.
 fn is_plain(text: &str) -> bool {
-    text.len() <= 28 && text.bytes().all(|byte| byte == b' ' || byte.is_ascii_alphanumeric())
+    (1..=28).contains(&text.len()) && text.bytes().all(|byte| byte == b' ' || byte.is_ascii_alphanumeric())
 }
 
 /// The value of a key of one column: `{"schedule_id":"1008"}`.
@@ -240,8 +241,13 @@ mod tests {
         assert!(decision("kept-current", "plugin:schedule-merge", please()).tells());
         assert!(!decision("applied", "plugin:schedule-merge", please()).tells());
         assert!(!decision("kept-current", "tie", please()).tells());
-        for notes in [Value::Null, "日本".into(), "a\nb".into(), "more than a cell of the table shows".into()]
-        {
+        for notes in [
+            Value::Null,
+            "".into(),
+            "日本".into(),
+            "a\nb".into(),
+            "more than a cell of the table shows".into(),
+        ] {
             let decision = decision("kept-current", "plugin:schedule-merge", notes);
             assert!(!decision.tells(), "{:?}", decision.incoming);
         }

@@ -1,6 +1,8 @@
 //! The story that the demo ends with: at most 60 lines of at most 100 characters, on stdout. Pure words from what
 //! the runs told; asks nobody, and never reads the list of what must come out.
 
+use std::collections::BTreeMap;
+
 use comfy_table::{CellAlignment, Table, presets};
 use reconverge_capture::Row;
 use reconverge_capture::split_brain::SCHEDULES;
@@ -32,6 +34,8 @@ const DISPOSITIONS: [&str; 16] = [
     "orphaned",
     "too-old",
 ];
+/// How many kinds of conflicts have a line of their own.
+const KINDS_SHOWN: usize = 3;
 /// What a shown schedule tells.
 const TOLD: [&str; 5] = ["modification_epoch", "region_source", "agent_id", "shift_start", "notes"];
 
@@ -45,8 +49,8 @@ pub(super) struct Story<'a> {
     pub(super) balanced: bool,
     /// The recovery, then the end.
     pub(super) moments: &'a [Moment],
-    /// What `explain` says of a key, and the key.
-    pub(super) told: Option<(String, String)>,
+    /// A key, and what `explain` said of it at the recovery.
+    pub(super) decision: Option<(String, String)>,
     /// Whether every row is as it must be.
     pub(super) right: bool,
 }
@@ -56,10 +60,10 @@ impl Story<'_> {
     pub(super) fn text(&self) -> String {
         let parts = [
             PROLOGUE.to_owned(),
-            format!("What became of each change:\n{}", dispositions(&self.ran)),
+            dispositions(&self.ran),
             format!("Conflicts, by kind, and how they ended:\n{}", conflicts(&self.conflicts)),
             harm(self.moments, &typed(&self.setting.folder.join(FILE))),
-            self.told.as_ref().map_or_else(String::new, |(told, key)| decision(told, key)),
+            self.decision.as_ref().map_or_else(String::new, |(key, told)| decision(key, told)),
             self.verdict(),
             self.further(),
         ];
@@ -77,15 +81,15 @@ impl Story<'_> {
         #[expect(clippy::cast_precision_loss, reason = "a rate for people; the count is far below 2^53")]
         let rate = self.ran.changes as f64 / seconds.max(0.001);
         wrapped(&format!(
-            "{rows}; {ledger}. {} changes into {} in {seconds:.1} s, {rate:.0} changes/s, two starts of the program \
-             included; {cores} cores.",
+            "{rows}; {ledger}. {} changes into {} in {seconds:.1} s, {rate:.0} changes/s with two starts, \
+             on {cores} cores.",
             grouped(self.ran.changes),
             self.setting.sink_name(),
         ))
     }
 
     fn further(&self) -> String {
-        let key = self.told.as_ref().map_or("1008", |(_, key)| key);
+        let key = self.decision.as_ref().map_or("1008", |(key, _)| key);
         let without_keep = match self.setting.outlives_servers() {
             true => "in the project's folder; with --keep also nats-server stays up",
             false => "in the project's folder, while --keep leaves the servers up",
@@ -97,6 +101,7 @@ impl Story<'_> {
              target/debug/reconverge explain {} {key}\n  \
              target/debug/reconverge conflicts list --table {}\n  \
              target/debug/reconverge status\n  \
+             target/debug/reconverge dlq list          # the source's TRUNCATEs, which are refused\n  \
              {}",
             self.setting.nats_url(),
             self.setting.typed_url(),
@@ -122,7 +127,7 @@ fn dispositions(ran: &Ran) -> String {
             words.push(word);
         }
     });
-    let mut head = vec![String::new()];
+    let mut head = vec!["What became\nof each change".to_owned()];
     head.extend(ran.tables.keys().map(|name| in_two_lines(name)));
     head.push("all".to_owned());
     let line = |name: &str, of: &dyn Fn(&str) -> u64| {
@@ -147,37 +152,46 @@ fn in_two_lines(name: &str) -> String {
     }
 }
 
-/// A line for each kind, the most frequent first, with what it came to.
+/// The conflicts of one kind, in all tables.
+struct Kind<'a> {
+    name: &'a str,
+    sum: u64,
+    outcomes: BTreeMap<&'a str, u64>,
+}
+
+/// A line for each of the most frequent kinds with what they came to, and one for the others.
 fn conflicts(counts: &[ConflictCount]) -> String {
-    let mut kinds: Vec<(&str, u64, Vec<(&str, u64)>)> = Vec::new();
+    let mut kinds: Vec<Kind<'_>> = Vec::new();
     for counted in counts {
-        let place = kinds.iter().position(|(kind, ..)| *kind == counted.kind).unwrap_or_else(|| {
-            kinds.push((&counted.kind, 0, Vec::new()));
+        let place = kinds.iter().position(|kind| kind.name == counted.kind).unwrap_or_else(|| {
+            kinds.push(Kind { name: &counted.kind, sum: 0, outcomes: BTreeMap::new() });
             kinds.len() - 1
         });
-        let (_, sum, outcomes) = &mut kinds[place];
-        *sum += counted.count;
-        match outcomes.iter_mut().find(|(outcome, _)| *outcome == counted.outcome) {
-            Some((_, count)) => *count += counted.count,
-            None => outcomes.push((&counted.outcome, counted.count)),
-        }
+        kinds[place].sum += counted.count;
+        *kinds[place].outcomes.entry(&counted.outcome).or_default() += counted.count;
     }
-    kinds.sort_by_key(|(kind, sum, _)| (std::cmp::Reverse(*sum), *kind));
-    let line = |(kind, sum, mut outcomes): (&str, u64, Vec<(&str, u64)>)| {
-        outcomes.sort_by_key(|(outcome, count)| (std::cmp::Reverse(*count), *outcome));
+    kinds.sort_by_key(|kind| (std::cmp::Reverse(kind.sum), kind.name));
+    let others = kinds.split_off(kinds.len().min(KINDS_SHOWN));
+    let line = |name: &str, sum: u64, told: &str| format!("  {name:<24} {:>6}  {told}\n", grouped(sum));
+    let mut text = String::new();
+    for Kind { name, sum, outcomes } in kinds {
         let told = outcomes.iter().map(|(outcome, count)| format!("{outcome} {}", grouped(*count)));
-        format!("  {kind:<24} {:>6}  {}\n", grouped(sum), told.collect::<Vec<_>>().join(", "))
-    };
-    kinds.into_iter().map(line).collect()
+        text.push_str(&line(name, sum, &told.collect::<Vec<_>>().join(", ")));
+    }
+    if !others.is_empty() {
+        let told = format!("{} kinds, see `reconverge status`", others.len());
+        text.push_str(&line("others", others.iter().map(|kind| kind.sum).sum(), &told));
+    }
+    text
 }
 
 /// The heart of it: what the plugin saved.
 fn harm(moments: &[Moment], list: &str) -> String {
     let [recovery, end] = moments else { return String::new() };
     let mut text = wrapped(&format!(
-        "The rule of {} is a WASM plugin: the greater modification_epoch wins. The same stream under last-writer-wins, \
-         run just now into a database of its own, leaves {} rows otherwise at the recovery: {}. After both regions \
-         took over the winners it is still {}. {list} has them all; some, as they stood at the recovery:",
+        "The rule of {} is a WASM plugin: the greater modification_epoch wins. Last-writer-wins, run just now on the \
+         same stream, leaves {} rows otherwise at the recovery: {}; {} after both regions repaired them. All: {list}. \
+         Some:",
         SCHEDULES.name,
         recovery.harmed.len(),
         recovery.summary(),
@@ -235,17 +249,24 @@ fn cell<'a>(row: &'a Row, column: &str) -> Option<&'a str> {
     SCHEDULES.place(column).ok().and_then(|place| row.get(place)?.as_deref())
 }
 
-/// The newest decision out of what `explain` says.
-fn decision(told: &str, key: &str) -> String {
+/// The newest decision out of what `explain` says: its sentences, and the columns that the story speaks of.
+fn decision(key: &str, told: &str) -> String {
     let after = told.split_once("\n1. ").map_or(told, |(_, decision)| decision);
     let block = after.split("\n\n").next().unwrap_or(after);
-    // Which plugins a generation is made of is long, and `explain` has it.
-    let plain = |line: &'_ str| match line.split_once(" (") {
-        Some((generation, _)) if generation.contains("generation") => format!("{generation}\n"),
-        _ => format!("{line}\n"),
-    };
-    let lines = block.lines().map(|line| format!("  {}", plain(line.strip_prefix("   ").unwrap_or(line))));
-    format!("Why schedule {key} stands as it does, from `reconverge explain`:\n{}", lines.collect::<String>())
+    let mut text =
+        format!("Why schedule {key} stands as it does at the recovery, from `reconverge explain`:\n");
+    let mut in_table = false;
+    for line in block.lines() {
+        let line = line.strip_prefix("   ").unwrap_or(line);
+        let first = line.split(' ').next().unwrap_or_default();
+        in_table |= first == "column";
+        // What a generation is made of is long, and `explain` has it.
+        let told = if in_table { first == "column" || TOLD.contains(&first) } else { first != "under" };
+        if told {
+            text.push_str(&format!("  {line}\n"));
+        }
+    }
+    text
 }
 
 /// Columns of words, indented; the first stands on the left, and so do all where `gap` is wide.
@@ -303,12 +324,12 @@ mod tests {
         ran.tables.insert("agent_schedules".to_owned(), [applied, ("kept-current".to_owned(), 3)].into());
         ran.tables.insert("tmp_state".to_owned(), [("new-word".to_owned(), 2)].into());
         let expected = "
-                  agent_  tmp_   all
-               schedules state
-  applied          1 200     - 1 200
-  kept-current         3     -     3
-  new-word             -     2     2
-  all              1 203     2 1 205
+  What became       agent_  tmp_   all
+  of each change schedules state
+  applied            1 200     - 1 200
+  kept-current           3     -     3
+  new-word               -     2     2
+  all                1 203     2 1 205
 ";
         assert_eq!(format!("\n{}", dispositions(&ran)), expected);
     }
@@ -322,12 +343,18 @@ mod tests {
         };
         let counts = [
             count("delete_missing", "kept-current", 1),
+            count("delete_origin_differs", "deleted", 2),
+            count("insert_exists", "applied", 2),
+            count("update_deleted", "kept-current", 1),
             count("update_origin_differs", "kept-current", 1000),
             count("update_origin_differs", "applied", 20),
             count("update_origin_differs", "kept-current", 30),
         ];
-        let expected = "  update_origin_differs     1 050  kept-current 1 030, applied 20\n  \
-                        delete_missing                1  kept-current 1\n";
+        let expected = "  update_origin_differs     1 050  applied 20, kept-current 1 030
+  delete_origin_differs         2  deleted 2
+  insert_exists                 2  applied 2
+  others                        2  2 kinds, see `reconverge status`
+";
         assert_eq!(conflicts(&counts), expected);
     }
 
@@ -368,21 +395,23 @@ mod tests {
             told,
             [
                 "            last-writer-wins  (no row)",
-                "  1008      your plugin       1772440998519       us-west  360    2026-02-18 01:48  please hold the ",
+                "  1008      your plugin       1772440998519       us-west  360    2026-02-18 01:48  please hold the",
                 "  schedule  by                modification_epoch  region   agent  shift_start       notes",
             ]
         );
         let prose = text.replace('\n', " ");
-        assert!(prose.contains("leaves 1 rows otherwise at the recovery: 1 lost."), "{text}");
+        assert!(prose.contains("leaves 1 rows otherwise at the recovery: 1 lost; 0 after"), "{text}");
         assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
     }
 
     #[test]
     fn the_decision_is_taken_out_of_the_explanation() {
-        let told = "t {}\nrule: x\n\nDecisions, the newest first:\n\n1. kept-current: kind\n   A change (of two)\n   under generation 1 (a 12)\n\n\
-                    There are older ones: `--limit` shows more.\n";
-        let expected = "Why schedule 7 stands as it does, from `reconverge explain`:\n  kept-current: kind\n  A change (of two)\n  under generation 1\n";
-        assert_eq!(decision(told, "7"), expected);
+        let told = "t {}\nrule: x\n\nDecisions, the newest first:\n\n1. kept-current: kind\n   A change\n   \
+                    under generation 1 (a 12)\n   column    incoming  current\n   agent_id  1         2\n   \
+                    other     1         2\n   (1 column is equal)\n\nThere are older ones: `--limit` shows more.\n";
+        let expected = "Why schedule 7 stands as it does at the recovery, from `reconverge explain`:\n  \
+                        kept-current: kind\n  A change\n  column    incoming  current\n  agent_id  1         2\n";
+        assert_eq!(decision("7", told), expected);
     }
 
     #[test]

@@ -67,6 +67,7 @@ pub(super) fn table(name: &str, key: &str, columns: &str) -> TablePlan {
         shape: Arc::new(shape),
         columns,
         key_from: Vec::new(),
+        depends_on: Vec::new(),
         priority: 0,
         rule: Rule::TakeIncoming,
         rule_name: "take-incoming".into(),

@@ -178,7 +178,10 @@ impl<'a> Block<'a> {
             return Err(BadAnswer::Columns { found, wanted: writes.len() });
         }
         let column = |(k, wanted): (usize, &Wanted)| {
-            let head = k.checked_mul(head_bytes).and_then(|at| at.checked_add(START_BYTES)).ok_or(BadAnswer::Head)?;
+            let head = k
+                .checked_mul(head_bytes)
+                .and_then(|at| at.checked_add(START_BYTES))
+                .ok_or(BadAnswer::Head)?;
             self.column(k, head, *wanted)
         };
         writes.iter().enumerate().map(column).collect()

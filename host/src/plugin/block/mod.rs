@@ -2,10 +2,12 @@
 //! [`BlockWriter`] makes what a plugin is given; [`check`] reads what it gives back, which may be anything.
 
 mod answer;
+mod hostile;
 mod writer;
 #[cfg(test)]
 pub(super) mod tests;
 
+pub use hostile::answer_holds;
 pub(super) use answer::{Answered, BadAnswer, Wanted, WrittenColumn, check};
 pub(super) use writer::{BlockWriter, Rows};
 

@@ -208,8 +208,10 @@ fn golden_blocks_are_written_and_read() {
     for (name, about, bytes) in &blocks {
         let base = about["base"].as_str();
         let described = base.map_or(about, |base| &blocks.iter().find(|block| block.0 == base).unwrap().1);
-        let columns: Vec<Column> = described["columns"].as_array().unwrap().iter().map(golden_column).collect();
-        let rows = about["rows"].as_u64().map_or_else(|| rows_of(described), |rows| usize::try_from(rows).unwrap());
+        let columns: Vec<Column> =
+            described["columns"].as_array().unwrap().iter().map(golden_column).collect();
+        let rows =
+            about["rows"].as_u64().map_or_else(|| rows_of(described), |rows| usize::try_from(rows).unwrap());
         let wanted: Vec<Wanted> = columns.iter().map(|column| Wanted::of(column.logical())).collect();
         let given = answer(vec![2; rows], vec![], 0, bytes.clone());
         let checked = check(&given, rows, &wanted, usize::MAX);
@@ -224,13 +226,20 @@ fn golden_blocks_are_written_and_read() {
             assert_eq!(writer.finish().unwrap(), bytes, "{name}");
         }
         if columns.iter().any(|column| column.states().contains(&(State::NoRow as u8))) {
-            assert!(matches!(checked, Err(BadAnswer::State { state: 3, .. })), "{name}: no answer writes `no such row`");
+            assert!(
+                matches!(checked, Err(BadAnswer::State { state: 3, .. })),
+                "{name}: no answer writes `no such row`"
+            );
             continue;
         }
         let answered = checked.unwrap_or_else(|error| panic!("{name}: {error}"));
         for (column, read) in columns.iter().zip(&answered.columns) {
             for row in 0..rows {
-                assert_eq!((read.state(row), read.bytes(row)), (column.state(row), column.bytes(row)), "{name}");
+                assert_eq!(
+                    (read.state(row), read.bytes(row)),
+                    (column.state(row), column.bytes(row)),
+                    "{name}"
+                );
             }
         }
     }

@@ -104,7 +104,9 @@ impl BlockWriter {
         let state = self.states(std::iter::repeat_n(state as u8, self.rows));
         match layout {
             Layout::Bits => self.bits(state, std::iter::repeat_n(0, self.rows)),
-            Layout::Int64 | Layout::Float64 => self.eights(layout, state, std::iter::repeat_n([0; 8], self.rows)),
+            Layout::Int64 | Layout::Float64 => {
+                self.eights(layout, state, std::iter::repeat_n([0; 8], self.rows))
+            }
             Layout::Packed => self.packed(state, std::iter::repeat_n(&[][..], self.rows)),
         }
     }

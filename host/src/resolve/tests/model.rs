@@ -23,7 +23,7 @@ use reconverge_streams::{
 use crate::{
     batch::{Batch, Change, Item, ItemKind, Op, TableBatch},
     plan::{Plan, TablePlan},
-    resolve::{keys, resolve},
+    resolve::{decide, keys},
     stages::{Contests, Passed, Prepared, PreparedTable, Ruling, Rulings, Stages, Verdict},
 };
 
@@ -70,6 +70,7 @@ impl ModelSink {
             shape: Arc::new(shape),
             columns,
             key_from: Vec::new(),
+            depends_on: Vec::new(),
             priority: 0,
             rule: policy.rule(),
             rule_name: "rule".into(),
@@ -105,24 +106,25 @@ impl ModelSink {
 
     pub(super) fn apply(&mut self, events: &[Event]) {
         let (batch, prepared) = self.batch(events);
-        let (keyed, wanted) = keys::keyed(&batch, &self.plan, 0);
+        let (keyed, wanted) = keys::keyed(&batch, &self.plan, 0, &[]);
         let standing = self.standing(&wanted);
         // A batch resolved alone tells only sums; the fates in order come from prefixes, which is slow and exact.
         let mut before = Vec::new();
         for n in 1..=events.len() {
             let (part, part_prepared) = self.batch(&events[..n]);
-            let (part_keyed, part_wanted) = keys::keyed(&part, &self.plan, 0);
+            let (part_keyed, part_wanted) = keys::keyed(&part, &self.plan, 0, &[]);
             let part_standing = self.standing(&part_wanted);
-            let resolved = resolve(
+            let resolved = decide(
                 &part, &part_prepared, &part_keyed, &part_standing, &HashMap::new(), &mut ByRank, &self.plan, 1,
-            );
+            )
+            .close();
             let mut sums = *resolved.writes.counts.places();
             let new = sums.iter_mut().zip(before.iter().chain(std::iter::repeat(&0))).position(|(a, b)| *a != *b);
             self.counts.push(Disposition::ALL[new.expect("one more change has one more disposition")]);
             before = resolved.writes.counts.places().to_vec();
         }
         let resolved =
-            resolve(&batch, &prepared, &keyed, &standing, &HashMap::new(), &mut ByRank, &self.plan, 1);
+            decide(&batch, &prepared, &keyed, &standing, &HashMap::new(), &mut ByRank, &self.plan, 1).close();
         assert_eq!(resolved.writes.counts.sum(), events.len() as u64);
         self.write(resolved.writes);
     }

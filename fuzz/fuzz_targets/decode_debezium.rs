@@ -1,0 +1,5 @@
+//! See [`reconverge_fuzz::decode_debezium`].
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| reconverge_fuzz::decode_debezium(bytes));

@@ -1,0 +1,275 @@
+//! Parents and children (SURFACE (g) 7): which of the rows that stand are in the sink.
+//!
+//! Tables are walked parents first. A child's row whose parent is not in the sink is hidden: kept beside as what stands.
+//! A parent that comes brings in the rows that waited for it, one that leaves takes out those that name it; both are
+//! children in a later table of the walk, so grandchildren follow by themselves.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use reconverge_streams::{
+    canonical,
+    columns::{Columns, State},
+    family::{ChildrenWanted, Family, FamilyWanted, Keys, Presence, Relatives},
+    table::TableId,
+};
+
+use crate::{
+    batch::{Batch, ItemKind, Refusal},
+    plan::Plan,
+    stages::{Arena, RowRef},
+};
+
+use super::{
+    state::{Hidden, InSink, KeyState, Stands},
+    table::{Fate, TableResolver},
+};
+
+/// Where the walk is.
+#[derive(Debug, Default)]
+pub(super) struct Walk {
+    table: usize,
+    step: Step,
+    asked: FamilyWanted,
+    known: HashMap<(TableId, Vec<u8>), Presence>,
+    /// Keys of changes that this batch makes dead letters: a parent that is nowhere is not to be waited for.
+    dead: BTreeSet<(TableId, Vec<u8>)>,
+}
+
+/// Per table: first as a child, then as a parent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Step {
+    #[default]
+    AsChild,
+    AsParent,
+}
+
+impl Walk {
+    /// At the beginning of a decided batch.
+    pub(super) fn new(batch: &Batch, tables: &[TableResolver<'_>]) -> Self {
+        let mut walk = Walk::default();
+        if tables.iter().all(|t| t.table.depends_on.is_empty()) {
+            // Nobody has a parent: there is no way to go.
+            walk.table = tables.len();
+            return walk;
+        }
+        for item in &batch.items {
+            if let ItemKind::Refused(Refusal { table: Some(table), key: Some(key), .. }) = &item.kind {
+                walk.dead.insert((*table, key.clone()));
+            }
+        }
+        for table in tables {
+            let refused = table.fates.iter().zip(0..).filter(|(fate, _)| matches!(fate, Fate::Refused(_)));
+            walk.dead.extend(refused.map(|(_, row)| (table.table.id, table.batch.key(row).to_vec())));
+        }
+        walk
+    }
+
+    /// What has to be asked next; `None` when all is known.
+    pub(super) fn next(&mut self, plan: &Plan, tables: &mut [TableResolver<'_>]) -> Option<FamilyWanted> {
+        while self.table < tables.len() {
+            let asked = match self.step {
+                Step::AsChild => FamilyWanted { parents: self.parents(tables), ..FamilyWanted::default() },
+                Step::AsParent => self.kin(plan, &tables[self.table]),
+            };
+            if !asked.is_empty() {
+                self.asked = asked.clone();
+                return Some(asked);
+            }
+            self.advance(tables);
+        }
+        None
+    }
+
+    /// Takes the answer to what [`Self::next`] asked.
+    pub(super) fn learn(&mut self, family: Family, plan: &Plan, tables: &mut [TableResolver<'_>]) {
+        let asked = std::mem::take(&mut self.asked);
+        for ((table, keys), presences) in asked.parents.into_iter().zip(family.parents) {
+            self.known.extend(keys.keys.into_iter().map(|key| (table, key)).zip(presences));
+        }
+        for relatives in family.waiting.into_iter().chain(family.children) {
+            if let Some(table) = tables.iter_mut().find(|t| t.table.id == relatives.table) {
+                adopt(table, &relatives, plan);
+            }
+        }
+        self.advance(tables);
+    }
+
+    fn advance(&mut self, tables: &mut [TableResolver<'_>]) {
+        if self.step == Step::AsChild {
+            self.hide(tables);
+            self.step = Step::AsParent;
+        } else {
+            self.step = Step::AsChild;
+            self.table += 1;
+        }
+    }
+
+    /// The parents that neither the batch nor an earlier answer tells of.
+    fn parents(&self, tables: &[TableResolver<'_>]) -> Vec<(TableId, Keys)> {
+        let child = &tables[self.table];
+        let mut asked = Vec::new();
+        for parent in &child.table.depends_on {
+            let mut wanted: BTreeMap<Vec<u8>, (RowRef, usize)> = BTreeMap::new();
+            for (place, state) in child.keys.iter().enumerate() {
+                let Some(row) = state.stands.live().filter(|_| is_open(state)) else { continue };
+                let Some(key) = parent_key(child, row, &parent.columns) else { continue };
+                let known = self.known.contains_key(&(parent.table, key.clone()));
+                if !known && told_by_batch(tables, parent.table, &key).is_none() {
+                    wanted.insert(key, (row, place));
+                }
+            }
+            if !wanted.is_empty() {
+                let mut cells = Columns::new(parent.columns.iter().map(|&c| child.table.columns[c].logical));
+                for (row, _) in wanted.values() {
+                    push_cells(child, *row, &parent.columns, &mut cells);
+                }
+                asked.push((parent.table, Keys { keys: wanted.into_keys().collect(), cells }));
+            }
+        }
+        asked
+    }
+
+    /// Decides for each row of the table whether it is in the sink at the end.
+    fn hide(&self, tables: &mut [TableResolver<'_>]) {
+        let child = &tables[self.table];
+        if child.table.depends_on.is_empty() {
+            return;
+        }
+        let decided: Vec<Option<Hidden>> =
+            child.keys.iter().map(|state| self.hidden(tables, child, state)).collect();
+        for (state, hidden) in tables[self.table].keys.iter_mut().zip(decided) {
+            let is_in = state.stands.live().is_some() && hidden.is_none();
+            let was_kept = state.was_kept.is_some();
+            state.touched |= was_kept && is_in || !was_kept && state.in_sink == InSink::Yes && hidden.is_some();
+            state.hidden = hidden;
+        }
+    }
+
+    fn hidden(&self, tables: &[TableResolver<'_>], child: &TableResolver<'_>, state: &KeyState) -> Option<Hidden> {
+        let row = state.stands.live()?;
+        let mut missing: Option<Hidden> = None;
+        for parent in &child.table.depends_on {
+            let Some(key) = parent_key(child, row, &parent.columns) else { continue };
+            // A row that is in the sink has its parents there, unless the batch says otherwise.
+            let unasked = if is_open(state) { Presence::Unknown } else { Presence::In };
+            let parent_key = (parent.table, key);
+            let asked = match self.known.get(&parent_key) {
+                Some(Presence::Unknown) if self.dead.contains(&parent_key) => Presence::Gone,
+                known => known.copied().unwrap_or(unasked),
+            };
+            match told_by_batch(tables, parent.table, &parent_key.1).unwrap_or(asked) {
+                Presence::In => {}
+                gone_or_unknown => {
+                    let orphaned = gone_or_unknown == Presence::Gone;
+                    let first = missing.get_or_insert(Hidden { orphaned, waits: parent_key });
+                    first.orphaned |= orphaned;
+                }
+            }
+        }
+        missing
+    }
+
+    /// What a table as a parent has to ask: who waited for rows that come, or now stand as gone, and who names rows
+    /// that leave.
+    fn kin(&self, plan: &Plan, parent: &TableResolver<'_>) -> FamilyWanted {
+        let (mut asked, id) = (FamilyWanted::default(), parent.table.id);
+        if plan.children(id).next().is_none() {
+            return asked;
+        }
+        let is_in = |state: &KeyState| state.stands.live().is_some() && state.hidden.is_none();
+        let comes = |state: &KeyState| is_in(state) && state.in_sink != InSink::Yes;
+        let settled_away = |state: &KeyState| !is_in(state) && state.set_by.is_some() && state.in_sink != InSink::Yes;
+        let mut waited_for = keys_where(parent, |state| comes(state) || settled_away(state));
+        waited_for.extend(self.dead.iter().filter(|(table, _)| *table == id).map(|(_, key)| key.clone()));
+        let waited_for = keys(parent, waited_for);
+        let leaves = keys(parent, keys_where(parent, |state| !is_in(state) && state.in_sink != InSink::No));
+        if !waited_for.keys.is_empty() {
+            asked.waiting.push((id, waited_for));
+        }
+        if !leaves.keys.is_empty() {
+            for (child, columns) in plan.children(id) {
+                let (columns, parents) = (columns.to_vec(), leaves.clone());
+                asked.children.push(ChildrenWanted { child, columns, parent: id, parents });
+            }
+        }
+        asked
+    }
+}
+
+/// Whether the row's parents are not known to be in the sink: it was set by this batch, or kept beside.
+fn is_open(state: &KeyState) -> bool {
+    state.set_by.is_some() || state.was_kept.is_some()
+}
+
+/// What the batch itself knows of a parent: only where it is one of its keys and something is known to stand.
+fn told_by_batch(tables: &[TableResolver<'_>], parent: TableId, key: &[u8]) -> Option<Presence> {
+    let table = tables.iter().find(|t| t.table.id == parent)?;
+    let state = &table.keys[table.place(key)?];
+    match state.stands {
+        Stands::Live(_) if state.hidden.is_none() => Some(Presence::In),
+        Stands::Live(_) => Some(Presence::Unknown),
+        Stands::Tombstone(_) | Stands::Absence(_) => Some(Presence::Gone),
+        Stands::Nothing => None,
+    }
+}
+
+/// The keys of a table in a state.
+fn keys_where(table: &TableResolver<'_>, wanted: impl Fn(&KeyState) -> bool) -> BTreeSet<Vec<u8>> {
+    let places = (0..table.keys.len()).filter(|&place| wanted(&table.keys[place]));
+    places.map(|place| table.key_at(place).to_vec()).collect()
+}
+
+/// Keys of a table with their cells, ascending.
+fn keys(table: &TableResolver<'_>, wanted: BTreeSet<Vec<u8>>) -> Keys {
+    let logicals: Vec<_> = table.table.shape.key_logicals().collect();
+    let mut keys = Keys { keys: Vec::new(), cells: Columns::new(logicals.iter().copied()) };
+    for key in wanted {
+        if let Some(cells) = canonical::key_cells(&logicals, &key) {
+            keys.cells.push_row_from(&cells, 0);
+            keys.keys.push(key);
+        }
+    }
+    keys
+}
+
+/// The parent's canonical key that a row names; `None` where one of the columns is null or has no value.
+fn parent_key(child: &TableResolver<'_>, row: RowRef, columns: &[usize]) -> Option<Vec<u8>> {
+    let cells = child.arenas().of(row.arena);
+    let named: Vec<_> = columns.iter().filter_map(|&c| cells.columns.get(c)).collect();
+    let all = named.len() == columns.len() && named.iter().all(|c| c.state(row.row as usize) == State::Value);
+    all.then(|| {
+        let mut key = Vec::new();
+        canonical::key(&named, row.row as usize, &mut key);
+        key
+    })
+}
+
+fn push_cells(child: &TableResolver<'_>, row: RowRef, columns: &[usize], to: &mut Columns) {
+    let cells = child.arenas().of(row.arena);
+    for (to, &c) in to.columns.iter_mut().zip(columns) {
+        to.push_from(&cells.columns[c], row.row as usize);
+    }
+    to.end_row();
+}
+
+/// Takes relatives among a table's keys. One that is a key of the batch is known better already.
+fn adopt(table: &mut TableResolver<'_>, relatives: &Relatives, plan: &Plan) {
+    for (key, standing) in relatives.keys.iter().zip(&relatives.standing.keys) {
+        if table.place(key).is_some() {
+            continue;
+        }
+        let mut state = KeyState::load(standing, plan.region, table.table.deletes);
+        let Stands::Live(row) = state.stands else { continue };
+        let width = relatives.standing.rows.columns.len();
+        for (c, to) in table.composed.columns.iter_mut().enumerate() {
+            match relatives.standing.rows.columns.get(c).filter(|_| c < width) {
+                Some(from) if from.state(row.row as usize).is_sent() => to.push_from(from, row.row as usize),
+                _ => to.push_state(State::Missing),
+            }
+        }
+        table.composed.end_row();
+        let row = u32::try_from(table.composed.rows() - 1).expect("a batch has fewer rows than 2^32");
+        state.stands = Stands::Live(RowRef { arena: Arena::Composed, row });
+        table.add_relative(key, state);
+    }
+}

@@ -1,0 +1,132 @@
+//! Measures Reconverge beside what it is made of. `cargo xtask bench` builds this in release and runs it;
+//! docs/performance says what each number means.
+//!
+//! In the order of a run: `scale` says how much is done, `random` and `workload` make the changes that every contestant
+//! gets, `desk`, `stream`, `pipeline` and `plain` are what they are run with, `merge`, `decode`, `read` and `sinks` are
+//! the questions, `trial` lets contestants take turns, `answer` holds what came out, `table` and `report` tell it.
+//! Never a part of the product; everything is on this machine's loopback, and nothing is left behind.
+
+mod scale;
+mod random;
+mod workload;
+mod allocations;
+mod trial;
+mod answer;
+mod table;
+mod desk;
+mod stream;
+mod pipeline;
+mod plain;
+mod merge;
+mod decode;
+mod read;
+mod sinks;
+mod report;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::{Context, Result};
+use clap::{Parser, ValueEnum};
+use reconverge_servers::Postgres;
+use tokio::runtime::Runtime;
+
+use self::{answer::Answer, report::Report, scale::Scale, sinks::Kind};
+
+#[global_allocator]
+static ALLOCATOR: allocations::Counting = allocations::Counting;
+
+/// Measures Reconverge beside what it is made of.
+#[derive(Parser)]
+#[command(name = "cargo xtask bench")]
+struct Arguments {
+    /// Smaller sizes: less than three minutes, good for a look.
+    #[arg(long)]
+    quick: bool,
+    /// Writes everything as JSON too.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Only these questions.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "QUESTION,..")]
+    only: Vec<Question>,
+}
+
+/// What can be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Question {
+    /// A merge decision in WASM and in native code.
+    Merge,
+    /// Decode and resolve in memory.
+    Decode,
+    /// Reading `JetStream` alone.
+    Read,
+    /// `JetStream` to SQLite.
+    Sqlite,
+    /// `JetStream` to PostgreSQL.
+    Postgres,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            error.chain().skip(1).for_each(|cause| eprintln!("caused by: {cause}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<()> {
+    let scale = if arguments.quick { Scale::quick() } else { Scale::full() };
+    let runtime = Runtime::new().context("starting a runtime")?;
+    let mut report = Report::begin(arguments.quick);
+    show(&report.head());
+    for question in Question::value_variants() {
+        if !arguments.only.is_empty() && !arguments.only.contains(question) {
+            continue;
+        }
+        let answer = ask(*question, &runtime, &scale, &mut report)?;
+        show(&table::text(&answer));
+        report.answers.push(answer);
+    }
+    if let Some(file) = &arguments.json {
+        report.write(file)?;
+    }
+    Ok(())
+}
+
+fn ask(question: Question, runtime: &Runtime, scale: &Scale, report: &mut Report) -> Result<Answer> {
+    match question {
+        Question::Merge => merge::ask(runtime, scale),
+        Question::Decode => decode::ask(runtime, scale),
+        Question::Read => read::ask(runtime, scale),
+        Question::Sqlite => {
+            report.setting("SQLite", format!("{}, WAL, synchronous FULL", rusqlite::version()));
+            sinks::ask(runtime, scale, &Kind::Sqlite)
+        }
+        Question::Postgres => {
+            let server = Postgres::builder().durable().start()?;
+            report.setting("PostgreSQL", runtime.block_on(report::settings(&server.url("postgres")))?);
+            sinks::ask(runtime, scale, &Kind::Postgres(server))
+        }
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the tables are what the command is for; all talk goes to stderr")]
+fn show(text: &str) {
+    println!("{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_hold_together() {
+        Arguments::command().debug_assert();
+        let asked = Arguments::parse_from(["bench", "--quick", "--only", "merge,read"]);
+        assert!(asked.quick && asked.only == [Question::Merge, Question::Read]);
+    }
+}

@@ -1,0 +1,9 @@
+//! The promises of the design, each with a test of its name. What a promise needs more room for stands in a file of
+//! its own beside this one; several have whole test binaries besides (`kill`, `containment`, `local_writes`).
+
+mod convergence;
+mod delivery;
+mod honesty;
+mod ownership;
+mod residency;
+mod standing;

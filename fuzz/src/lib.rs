@@ -122,7 +122,8 @@ fn plan() -> Plan {
         scalars.iter().map(|(name, logical)| ColumnShape::new(*name, *logical)).collect();
     let arrays = scalars.iter().filter_map(|(name, logical)| Some((name, logical.array_of()?)));
     columns.extend(arrays.map(|(name, logical)| ColumnShape::new(format!("{name}s"), logical)));
-    let shape = TableShape { name: "t".into(), columns: columns.clone(), key: vec![0], has_other_unique: false };
+    let shape =
+        TableShape { name: "t".into(), columns: columns.clone(), key: vec![0], has_other_unique: false };
     let table = TablePlan {
         id: TableId(0),
         source_name: "t".into(),

@@ -5,7 +5,11 @@
 
 use std::sync::Arc;
 
-use reconverge_streams::{columns::Columns, names::{NameId, Names}, position::Micros};
+use reconverge_streams::{
+    columns::Columns,
+    names::{NameId, Names},
+    position::Micros,
+};
 
 use crate::{
     batch::{Batch, Change, Refusal},

@@ -243,7 +243,10 @@ fn end_of(data: &[u8]) -> u32 {
     u32::try_from(data.len()).expect("a batch is bounded far below 4 GiB")
 }
 
-#[expect(clippy::panic, reason = "a layout is fixed by the column's logical type; a wrong push is a bug of ours, not input")]
+#[expect(
+    clippy::panic,
+    reason = "a layout is fixed by the column's logical type; a wrong push is a bug of ours, not input"
+)]
 fn mismatch(logical: Logical, wanted: Layout) -> ! {
     panic!("a {logical} column is not laid out as {wanted:?}")
 }

@@ -131,8 +131,14 @@ mod tests {
     #[test]
     fn what_is_not_counted_cannot_move() {
         let mut counts = Counts::from_places([2, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
-        counts.reclassify(&[(Disposition::Parked, Disposition::Applied, 3), (Disposition::Applied, Disposition::Orphaned, 1)]);
-        assert_eq!([Disposition::Applied, Disposition::Parked, Disposition::Orphaned].map(|d| counts.get(d)), [2, 0, 1]);
+        counts.reclassify(&[
+            (Disposition::Parked, Disposition::Applied, 3),
+            (Disposition::Applied, Disposition::Orphaned, 1),
+        ]);
+        assert_eq!(
+            [Disposition::Applied, Disposition::Parked, Disposition::Orphaned].map(|d| counts.get(d)),
+            [2, 0, 1]
+        );
         assert_eq!(counts.sum(), 3);
     }
 

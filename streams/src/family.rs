@@ -48,6 +48,9 @@ pub struct ChildrenWanted {
     pub parents: Keys,
 }
 
+/// Canonical keys by table: kept rows whose parent stands by now.
+pub type Swept = Vec<(TableId, Vec<Vec<u8>>)>;
+
 /// Where a parent is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {

@@ -72,7 +72,9 @@ impl Logical {
             Self::Bool => Layout::Bits,
             Self::Int | Self::Timestamp | Self::Date | Self::Time => Layout::Int64,
             Self::Float => Layout::Float64,
-            Self::Text | Self::Bytes | Self::Decimal | Self::Uuid | Self::Json | Self::Array(_) => Layout::Packed,
+            Self::Text | Self::Bytes | Self::Decimal | Self::Uuid | Self::Json | Self::Array(_) => {
+                Layout::Packed
+            }
         }
     }
 
@@ -126,7 +128,9 @@ impl fmt::Display for Logical {
 
 /// A word that is no logical type.
 #[derive(Debug, thiserror::Error)]
-#[error("`{0}` is no logical type; known: bool int float text bytes decimal timestamp date time uuid json, and each with []")]
+#[error(
+    "`{0}` is no logical type; known: bool int float text bytes decimal timestamp date time uuid json, and each with []"
+)]
 pub struct UnknownLogical(String);
 
 impl FromStr for Logical {
@@ -135,7 +139,9 @@ impl FromStr for Logical {
     fn from_str(word: &str) -> Result<Self, Self::Err> {
         let (name, array) = word.strip_suffix("[]").map_or((word, false), |n| (n, true));
         let found = SCALARS.iter().find(|s| s.0 == name);
-        found.map(|s| if array { Logical::Array(s.2) } else { s.1 }).ok_or_else(|| UnknownLogical(word.into()))
+        found
+            .map(|s| if array { Logical::Array(s.2) } else { s.1 })
+            .ok_or_else(|| UnknownLogical(word.into()))
     }
 }
 

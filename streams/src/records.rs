@@ -168,7 +168,8 @@ pub trait Records: Send + Sync {
     ) -> impl Future<Output = Result<Vec<Checkpoint>, SinkError>> + Send;
 
     /// History of conflicts, newest first.
-    fn decisions(&self, query: &Query) -> impl Future<Output = Result<Vec<DecisionRecord>, SinkError>> + Send;
+    fn decisions(&self, query: &Query)
+    -> impl Future<Output = Result<Vec<DecisionRecord>, SinkError>> + Send;
 
     /// How many conflicts there are by (table, kind, outcome), of one pipeline where it is named.
     fn conflict_counts(

@@ -10,9 +10,9 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use crate::{
     checkpoint::{Checkpoint, LaneId, PlanDigest},
+    family::{Family, FamilyWanted, Swept},
     names::Names,
     position::Micros,
-    family::{Family, FamilyWanted},
     standing::{Standing, Wanted},
     table::{TableId, TableShape},
     writes::{ChangeIndex, Writes},
@@ -181,10 +181,7 @@ pub trait Claim: Send {
     ///
     /// # Errors
     /// As in `begin`.
-    fn sweep(
-        &mut self,
-        limit: u32,
-    ) -> impl Future<Output = Result<Vec<(TableId, Vec<Vec<u8>>)>, SinkError>> + Send;
+    fn sweep(&mut self, limit: u32) -> impl Future<Output = Result<Swept, SinkError>> + Send;
 
     /// Writes and commits. A commit whose outcome is unknown is settled inside, by reading the checkpoint on a
     /// new connection.

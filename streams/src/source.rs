@@ -21,6 +21,9 @@ pub struct StreamFacts {
     pub first: u64,
     /// Last sequence that was ever given.
     pub last: u64,
+    /// Whether it lets go only what its limits say. Others let go what was acknowledged, so that their first sequence
+    /// says nothing about loss.
+    pub keeps_acknowledged: bool,
     /// Messages deleted between `first` and `last`, of any subject.
     pub deleted: u64,
 }
@@ -114,8 +117,11 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// [`SourceError::Trimmed`] where `after + 1` is before the stream's first sequence and the stream was
     /// not empty there.
-    fn open(&self, partition: u32, after: u64)
-    -> impl Future<Output = Result<Self::Reader, SourceError>> + Send;
+    fn open(
+        &self,
+        partition: u32,
+        after: u64,
+    ) -> impl Future<Output = Result<Self::Reader, SourceError>> + Send;
 
     /// One message by its sequence, for `audit` and `dlq redrive`; `None` where it is gone.
     fn fetch(&self, sequence: u64) -> impl Future<Output = Result<Option<Delivery>, SourceError>> + Send;

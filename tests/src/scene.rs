@@ -234,6 +234,24 @@ impl Scene {
         })
     }
 
+    /// Waits until a table of the sink has so many rows.
+    pub async fn until_rows(&self, table: &str, rows: usize) {
+        let count = format!("SELECT count(*) FROM {table}");
+        let reached = async {
+            loop {
+                let found =
+                    self.try_texts(&count).await.ok().and_then(|rows| rows.into_iter().next()?.pop()?);
+                if found.is_some_and(|found| found == rows.to_string()) {
+                    return;
+                }
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, reached).await.is_err() {
+            panic!("table {table} never had {rows} rows");
+        }
+    }
+
     /// Waits until everything up to `sequence` is committed.
     pub async fn until_committed(&self, sequence: u64) {
         let reached = async {
@@ -253,7 +271,8 @@ fn sqlite_texts(file: &Path, query: &str) -> anyhow::Result<Vec<Vec<Option<Strin
     connection.busy_timeout(PATIENCE)?;
     let mut statement = connection.prepare(query)?;
     let columns = statement.column_count();
-    let rows = statement.query_map([], |row| (0..columns).map(|at| Ok(printed(row.get_ref(at)?))).collect())?;
+    let rows =
+        statement.query_map([], |row| (0..columns).map(|at| Ok(printed(row.get_ref(at)?))).collect())?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
@@ -272,7 +291,9 @@ async fn postgres_texts(url: &str, query: &str) -> anyhow::Result<Vec<Vec<Option
     drop(tokio::spawn(connection));
     let messages = client.simple_query(query).await?;
     let row = |message: SimpleQueryMessage| match message {
-        SimpleQueryMessage::Row(row) => Some((0..row.len()).map(|at| row.get(at).map(str::to_owned)).collect()),
+        SimpleQueryMessage::Row(row) => {
+            Some((0..row.len()).map(|at| row.get(at).map(str::to_owned)).collect())
+        }
         _ => None,
     };
     Ok(messages.into_iter().filter_map(row).collect())

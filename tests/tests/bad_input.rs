@@ -1,6 +1,8 @@
 //! Input that cannot be applied, of every kind: each is one dead letter with a reason that helps and holds no
 //! value, and everything around it is applied. What was mended can be sent again, what was not can be closed.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "the lints do not see helpers of tests as tests")]
+
 use async_nats::HeaderMap;
 use reconverge_tests::{Change, Kind, Letter, Scene};
 use serde_json::{Value, json};
@@ -53,7 +55,11 @@ fn all_kinds(kind: Kind) -> Vec<Bad> {
         bad(good(50, 500, json!({})).with("op", json!("x")).payload(), "unknown-op", "c, u, d, r, t"),
         bad(good(50, 500, json!({})).with("op", json!("t")).payload(), "truncate", "never applied; hint:"),
         bad(good(50, 500, json!({})).with("v", json!(7)).payload(), "unknown-version", "reads version 1"),
-        bad(good(50, 500, json!({})).with("key", json!({"id": 50})).payload(), "missing-key", "`place` is missing"),
+        bad(
+            good(50, 500, json!({})).with("key", json!({"id": 50})).payload(),
+            "missing-key",
+            "`place` is missing",
+        ),
         bad(good(50, 500, json!({})).without("key").payload(), "missing-key", "carries no key; hint:"),
         bad(
             good(50, 500, json!({})).with("key", json!({"id": null, "place": "x"})).payload(),

@@ -1,6 +1,8 @@
 //! A plugin that misbehaves on some rows: the guilty change is dead-lettered with the plugin's name and generation,
 //! its neighbours in the batch are applied, and the process goes on.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "the lints do not see helpers of tests as tests")]
+
 use reconverge_tests::{Change, Kind, Scene, guest};
 use serde_json::json;
 
@@ -54,7 +56,8 @@ async fn costs_the_guilty_alone(name: &str, kind: Kind, stage: &str, mode: &str,
     let (old, new): (Vec<usize>, Vec<usize>) = (0..40).partition(|at| notes[*at] == "old");
     assert_eq!(old, [6, 22], "{mode}: {notes:?}");
     assert!(new.iter().all(|at| notes[*at] == "new"), "{mode}: {notes:?}");
-    let calls = scene.column("SELECT count(*) FROM calls WHERE note IN ('new', 'poison anna@example.com')").await;
+    let calls =
+        scene.column("SELECT count(*) FROM calls WHERE note IN ('new', 'poison anna@example.com')").await;
     assert_eq!(calls, ["40"], "{mode}: another table goes its way, whatever its rows say");
     let letters = scene.letters().await;
     assert_eq!(letters.len(), 2, "{mode}: {letters:?}");
@@ -81,7 +84,9 @@ async fn in_merge_every_way_to_misbehave_costs_the_guilty_alone() {
 
 #[tokio::test]
 async fn in_a_filter_it_costs_the_guilty_alone() {
-    for (mode, code) in MODES.into_iter().filter(|(mode, _)| ["trap", "allocate", "verdict-short"].contains(mode)) {
+    for (mode, code) in
+        MODES.into_iter().filter(|(mode, _)| ["trap", "allocate", "verdict-short"].contains(mode))
+    {
         let name = format!("filter_{}", mode.replace('-', "_"));
         costs_the_guilty_alone(&name, Kind::Sqlite, "filter", mode, code).await;
     }
@@ -98,17 +103,26 @@ async fn a_plugin_that_always_fails_stops_nobody_else() {
     scene.write(&rules("trap", "filter").replace("marker = \"poison\", ", ""));
     scene.publish(&changes()).await;
     let report = scene.run().await;
-    assert_eq!((report.count("notes", "dead-lettered"), report.count("calls", "applied")), (80, 80), "{report:?}");
+    assert_eq!(
+        (report.count("notes", "dead-lettered"), report.count("calls", "applied")),
+        (80, 80),
+        "{report:?}"
+    );
     scene.audit().await;
 }
 
 #[tokio::test]
 async fn a_plugin_that_cannot_be_opened_is_told_before_anything_runs() {
     let scene = Scene::new("unopened", Kind::Sqlite, TABLES).await;
-    for (mode, words) in [("open-trap", "trap"), ("open-error", "told to refuse"), ("open-column", "no_such_column")] {
+    for (mode, words) in
+        [("open-trap", "trap"), ("open-error", "told to refuse"), ("open-column", "no_such_column")]
+    {
         scene.write(&rules(mode, "filter"));
         let found = scene.check().await;
-        assert!(!found.ok && found.problems.iter().any(|problem| problem.message.contains(words)), "{found:?}");
+        assert!(
+            !found.ok && found.problems.iter().any(|problem| problem.message.contains(words)),
+            "{found:?}"
+        );
         let ended = scene.call(&["run", "--until-caught-up"]).await;
         assert_eq!(ended.code, Some(2), "{mode}: {ended:?}");
     }

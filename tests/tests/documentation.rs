@@ -1,5 +1,7 @@
 //! The pipelines and commands that the pages show are ones that this version takes.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "the lints do not see helpers of tests as tests")]
+
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -30,7 +32,13 @@ impl Environment for Anything {
 
 fn pages() -> Vec<(PathBuf, String)> {
     let root = project_root();
-    let names = ["README.md", "docs/getting-started.md", "docs/plugins.md", "docs/operations.md", "docs/guarantees.md"];
+    let names = [
+        "README.md",
+        "docs/getting-started.md",
+        "docs/plugins.md",
+        "docs/operations.md",
+        "docs/guarantees.md",
+    ];
     names.iter().map(|name| (root.join(name), fs::read_to_string(root.join(name)).unwrap())).collect()
 }
 
@@ -73,7 +81,8 @@ fn the_pipelines_of_the_pages_are_taken() {
 
 #[test]
 fn the_commands_of_the_pages_exist() {
-    let commands = ["run", "check", "status", "explain", "audit", "conflicts", "dlq", "completions", "schema", "parked"];
+    let commands =
+        ["run", "check", "status", "explain", "audit", "conflicts", "dlq", "completions", "schema", "parked"];
     let mut seen = 0;
     for (path, page) in pages() {
         for shown in page.split("`reconverge ").skip(1) {

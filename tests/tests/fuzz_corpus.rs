@@ -1,6 +1,8 @@
 //! The fuzz targets without a fuzzer: the corpus, and some thousands of mutations of it by a fixed seed, through the
 //! same functions. What a fuzzer found goes into the corpus, and is then held here for ever.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "the lints do not see helpers of tests as tests")]
+
 #[path = "../../fuzz/src/lib.rs"]
 mod fuzz;
 
@@ -63,7 +65,12 @@ fn runs(target: &str, function: fn(&[u8])) {
         for number in 0..MUTATIONS {
             let bytes = dice.mutated(&entry);
             let outcome = std::panic::catch_unwind(|| function(&bytes));
-            assert!(outcome.is_ok(), "mutation {number} of {} panics: {:?}", file.display(), bytes.escape_ascii().to_string());
+            assert!(
+                outcome.is_ok(),
+                "mutation {number} of {} panics: {:?}",
+                file.display(),
+                bytes.escape_ascii().to_string()
+            );
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The program killed in the middle, with no chance to tidy up, and started again: the same rows, each change
 //! counted once. And told to stop: it commits what it has in hand, gives its lane up, and ends well.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "the lints do not see helpers of tests as tests")]
+
 use reconverge_capture::split_brain::{LAST, differing};
 use reconverge_tests::{Kind, Scene, expected_dispositions, split_brain};
 

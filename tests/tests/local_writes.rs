@@ -1,6 +1,8 @@
 //! What the application writes in the sink's own database while a region is cut off: a contestant like any other.
 //! It wins or loses by the table's rule, and is never overwritten as if it were ours.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "the lints do not see helpers of tests as tests")]
+
 use reconverge_tests::{Change, Kind, Scene, micros};
 use serde_json::{Value, json};
 
@@ -77,7 +79,8 @@ async fn changed_inserted_and_deleted_by_hand(name: &str, kind: Kind) {
     assert_eq!(report.local_writes, 6, "rows 1, 2, 3, 4, 7 and 8");
     let decisions = scene.decisions().await;
     let of = |id: &str| {
-        let is_it = |key: &str| serde_json::from_str::<Value>(key).unwrap()["id"].to_string().trim_matches('"') == id;
+        let is_it =
+            |key: &str| serde_json::from_str::<Value>(key).unwrap()["id"].to_string().trim_matches('"') == id;
         decisions.iter().find(|decision| is_it(&decision.key)).unwrap_or_else(|| panic!("{decisions:?}"))
     };
     assert_eq!(of("7").current_origin.as_deref(), Some("here"));
@@ -102,7 +105,11 @@ async fn a_delete_by_hand_wins(name: &str, kind: Kind) {
     scene.sink.execute("DELETE FROM badges WHERE id IN (1, 2)").await.unwrap();
     scene.publish(&[write(201, "badges", 1, "late", 99), write(202, "badges", 3, "late", 99)]).await;
     let report = scene.run().await;
-    assert_eq!((report.count("badges", "kept-current"), report.count("badges", "applied")), (1, 1), "{report:?}");
+    assert_eq!(
+        (report.count("badges", "kept-current"), report.count("badges", "applied")),
+        (1, 1),
+        "{report:?}"
+    );
     let stand = ["3 late 99", "4 east 10", "5 east 10", "6 east 10"];
     assert_eq!(rows(&scene, "badges").await, stand);
     // Once more: what stands is now our own tombstone, and it is the same.

@@ -1,6 +1,8 @@
 //! The recording of two regions through the whole product: whatever the sink and the size of the batches, the rows
 //! that must stand do, and every change has the disposition that the serial script gives it.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "the lints do not see helpers of tests as tests")]
+
 use std::collections::BTreeSet;
 
 use reconverge_capture::split_brain::differing;
@@ -76,7 +78,8 @@ async fn read_again(name: &str, kind: Kind) {
     scene.write_split_brain();
     let second = scene.run().await;
     assert_eq!(second.changes, first.changes);
-    let words: BTreeSet<&str> = second.tables.values().flat_map(|counts| counts.keys()).map(String::as_str).collect();
+    let words: BTreeSet<&str> =
+        second.tables.values().flat_map(|counts| counts.keys()).map(String::as_str).collect();
     // A truncate has no key and so no gate.
     assert_eq!(words.into_iter().collect::<Vec<_>>(), ["dead-lettered", "duplicate", "regressed"]);
     assert_eq!(second.sum("dead-lettered"), first.sum("dead-lettered"));
@@ -101,7 +104,9 @@ async fn the_plugin_saves_what_last_writer_wins_would_destroy() {
     scene.run().await;
     let decisions = scene.decisions().await;
     let kept = decisions.iter().filter(|decision| {
-        decision.table == "agent_schedules" && decision.outcome == "kept-current" && decision.incoming.is_some()
+        decision.table == "agent_schedules"
+            && decision.outcome == "kept-current"
+            && decision.incoming.is_some()
     });
     let by_plugin = kept.filter(|decision| decision.decided_by == "plugin:schedule-merge").count();
     assert!(by_plugin > 100, "{by_plugin} losers were archived by the plugin's word");

@@ -83,7 +83,11 @@ pub async fn audit(pipeline: &Pipeline) -> Result<AuditReport, RunError> {
     Ok(AuditReport { balanced, lanes })
 }
 
-async fn recount<S: Source>(source: &S, decoder: &Decoder, checkpoint: &Checkpoint) -> Result<Recount, RunError> {
+async fn recount<S: Source>(
+    source: &S,
+    decoder: &Decoder,
+    checkpoint: &Checkpoint,
+) -> Result<Recount, RunError> {
     let facts = source.inspect().await?;
     let partition = checkpoint.lane.rsplit('/').next().and_then(|p| p.parse().ok()).unwrap_or(0);
     let mut reader = source.open(partition, facts.first.saturating_sub(1)).await?;

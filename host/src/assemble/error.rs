@@ -2,10 +2,7 @@
 
 use reconverge_streams::{sink::SinkError, source::SourceError};
 
-use crate::{
-    config::Problem,
-    lane::LaneError,
-};
+use crate::{config::Problem, lane::LaneError};
 
 /// See the module.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +42,9 @@ impl RunError {
     #[must_use]
     pub fn hint(&self) -> Option<&str> {
         match self {
-            RunError::Configuration(_) => Some("mend the places named above; `reconverge check` finds them all at once"),
+            RunError::Configuration(_) => {
+                Some("mend the places named above; `reconverge check` finds them all at once")
+            }
             RunError::Environment { hint, .. } | RunError::NotFound { hint, .. } => Some(hint),
             RunError::Lane { cause, .. } => cause.hint(),
         }
@@ -57,9 +56,13 @@ impl RunError {
         match self {
             RunError::Configuration(_) => 2,
             RunError::Environment { .. } => 3,
-            RunError::Lane { cause: LaneError::Sink(SinkError::Setup { .. } | SinkError::Unreachable(_)), .. }
+            RunError::Lane {
+                cause: LaneError::Sink(SinkError::Setup { .. } | SinkError::Unreachable(_)),
+                ..
+            }
             | RunError::Lane {
-                cause: LaneError::Source(SourceError::Setup { .. } | SourceError::Unreachable(_)), ..
+                cause: LaneError::Source(SourceError::Setup { .. } | SourceError::Unreachable(_)),
+                ..
             } => 3,
             RunError::Lane { .. } | RunError::NotFound { .. } => 1,
         }

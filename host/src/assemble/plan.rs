@@ -43,7 +43,7 @@ pub(super) fn plan(
         let mut planned = table_plan(pipeline, i, id, table, shape, asked, &names);
         match payload_schema(pipeline, table) {
             Ok(schema) => planned.payload_schema = schema,
-            Err(problem) => problems.push(problem),
+            Err(problem) => problems.push(*problem),
         }
         tables.push(planned);
     }
@@ -109,7 +109,9 @@ fn table_plan(
 
 fn parent(dependency: &Dependency, index: &impl Fn(&String) -> Option<usize>) -> plan::Parent {
     plan::Parent {
-        table: TableId(u16::try_from(dependency.parent).expect("a configuration has fewer than 65,535 tables")),
+        table: TableId(
+            u16::try_from(dependency.parent).expect("a configuration has fewer than 65,535 tables"),
+        ),
         columns: dependency.columns.iter().filter_map(index).collect(),
     }
 }
@@ -149,13 +151,13 @@ fn rule_name(policy: &Policy) -> String {
 fn payload_schema(
     pipeline: &Pipeline,
     table: &Table,
-) -> Result<Option<Arc<jsonschema::Validator>>, Problem> {
+) -> Result<Option<Arc<jsonschema::Validator>>, Box<Problem>> {
     let Some(path) = &table.schema.json_schema else { return Ok(None) };
     read_schema(path).map(|schema| Some(Arc::new(schema))).map_err(|why| {
-        let mut problem =
-            pipeline.problem(table.schema.span.clone(), format!("{} is no JSON Schema: {why}", path.display()));
+        let mut problem = pipeline
+            .problem(table.schema.span.clone(), format!("{} is no JSON Schema: {why}", path.display()));
         problem.help("write a schema of the row (`after`), draft 2020-12");
-        problem
+        Box::new(problem)
     })
 }
 

@@ -32,9 +32,8 @@ impl Opened {
 /// # Errors
 /// [`RunError::Configuration`] with everything that is wrong with them, each at its place in the file.
 pub(super) fn open(pipeline: &Pipeline, shapes: &[Arc<TableShape>]) -> Result<Opened, RunError> {
-    let engine = PluginEngine::start(limits(pipeline), CompileCache::of_user()).map_err(|error| {
-        RunError::Environment { what: error.to_string(), hint: error.hint().to_owned() }
-    })?;
+    let engine = PluginEngine::start(limits(pipeline), CompileCache::of_user())
+        .map_err(|error| RunError::Environment { what: error.to_string(), hint: error.hint().to_owned() })?;
     let set = PluginSet::open(&engine, &specs(pipeline), &tables(pipeline, shapes)).map_err(|errors| {
         RunError::Configuration(errors.iter().map(|error| problem(pipeline, error)).collect())
     })?;
@@ -52,10 +51,10 @@ pub(super) fn open(pipeline: &Pipeline, shapes: &[Arc<TableShape>]) -> Result<Op
 
 /// A chain with instances of its own.
 pub(super) fn chain(opened: &Opened, plan: &Plan) -> Result<Box<dyn Stages>, RunError> {
-    let chain = opened.set.chain(plan).map_err(|error| RunError::Environment {
-        what: error.to_string(),
-        hint: error.hint(),
-    })?;
+    let chain = opened
+        .set
+        .chain(plan)
+        .map_err(|error| RunError::Environment { what: error.to_string(), hint: error.hint() })?;
     Ok(Box::new(chain))
 }
 

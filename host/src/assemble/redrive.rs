@@ -22,10 +22,11 @@ pub(super) const REDRIVE: &str = "Reconverge-Redrive";
 /// [`RunError::NotFound`] where there is no such open letter, or its bytes are gone or are others.
 pub async fn redrive(pipeline: &Pipeline, sidecar: &Sidecar, id: i64) -> Result<u64, RunError> {
     let query = Query { id: Some(id.to_string()), limit: 1, ..Query::default() };
-    let letter = sidecar.dead_letters(&query).await?.into_iter().next().ok_or_else(|| RunError::NotFound {
-        what: format!("there is no dead letter {id}"),
-        hint: "`reconverge dlq list` shows them".to_owned(),
-    })?;
+    let letter =
+        sidecar.dead_letters(&query).await?.into_iter().next().ok_or_else(|| RunError::NotFound {
+            what: format!("there is no dead letter {id}"),
+            hint: "`reconverge dlq list` shows them".to_owned(),
+        })?;
     if letter.state != "open" {
         return Err(RunError::NotFound {
             what: format!("dead letter {id} is {}", letter.state),
@@ -61,7 +62,10 @@ async fn original(
     })?;
     let digest = Sha256::digest(&found.payload).iter().map(|b| format!("{b:02x}")).collect::<String>();
     if digest != letter.digest {
-        return Err(gone(format!("sequence {} of stream {} holds other bytes now", letter.sequence, letter.stream)));
+        return Err(gone(format!(
+            "sequence {} of stream {} holds other bytes now",
+            letter.sequence, letter.stream
+        )));
     }
     Ok((found.headers, found.payload))
 }

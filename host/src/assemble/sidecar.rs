@@ -6,9 +6,7 @@ use reconverge_streams::{
     checkpoint::Checkpoint,
     columns::Columns,
     postgres::PostgresSink,
-    records::{
-        DeadLetterRecord, DecisionRecord, GenerationRecord, KeyRecord, ParkedRecord, Query, Records,
-    },
+    records::{DeadLetterRecord, DecisionRecord, GenerationRecord, KeyRecord, ParkedRecord, Query, Records},
     sink::{Sink, SinkError},
     sqlite::SqliteSink,
     table::TableShape,

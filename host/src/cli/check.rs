@@ -50,6 +50,7 @@ pub(super) async fn check(global: &Global) -> Result<Exit, Failure> {
         }
         Err(failure) => return Err(failure),
     };
+    connect::tell_warnings(&pipeline, global, &bar);
     let found = assemble::check(&pipeline).await;
     let is_error = |problem: &&Problem| !problem.is_warning();
     let errors = found.all().filter(is_error).count();

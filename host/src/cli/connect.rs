@@ -21,7 +21,7 @@ use super::{
 /// How long `status` waits for a stream's server.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Reads the pipeline file, tells its warnings, and starts the log as both of them say.
+/// Reads the pipeline file and starts the log as both of them say.
 pub(super) fn pipeline(global: &Global, base: Loudness, bar: &Bar) -> Result<Pipeline, Failure> {
     let loaded = config::load(&global.pipeline);
     let format = match (&global.log, &loaded) {
@@ -30,11 +30,14 @@ pub(super) fn pipeline(global: &Global, base: Loudness, bar: &Bar) -> Result<Pip
         (None, Err(_)) => LogFormat::Line,
     };
     logging::start(base.changed_by(global.verbose, global.quiet), format, bar)?;
-    let pipeline = loaded?;
+    Ok(loaded?)
+}
+
+/// Tells what is doubtful about the pipeline file and runs: for the commands that people try a new file with.
+pub(super) fn tell_warnings(pipeline: &Pipeline, global: &Global, bar: &Bar) {
     if !pipeline.warnings.is_empty() && global.quiet == 0 {
         bar.talk(&Drawing::of_stderr().problems(&pipeline.warnings));
     }
-    Ok(pipeline)
 }
 
 /// The sink of a pipeline as the operator's commands read it.

@@ -24,15 +24,13 @@ pub(super) async fn parked(global: &Global, asked: Parked) -> Result<Exit, Failu
         }
         Parked::Show { table, key } => {
             let (shape, bytes, _) = assemble::key(&pipeline, &records, &table, &key).await?;
-            let query = Query {
-                table: Some(shape.name.clone()),
-                key: Some(bytes),
-                ..connect::query(&pipeline, 1)
-            };
+            let query =
+                Query { table: Some(shape.name.clone()), key: Some(bytes), ..connect::query(&pipeline, 1) };
             let found = records.parked(&query).await?.pop().ok_or_else(|| {
                 let what = format!("no row of table {} is kept under this key", shape.name);
-                Failure::new(Exit::Runtime, what)
-                    .hint("`reconverge parked list` shows those that are; `reconverge explain` tells of any key")
+                Failure::new(Exit::Runtime, what).hint(
+                    "`reconverge parked list` shows those that are; `reconverge explain` tells of any key",
+                )
             })?;
             output::show(global.json, &found, shown)?;
         }

@@ -1,7 +1,9 @@
 //! One key's history as a short story: what stands, where it came from, what was decided about it and by whom.
 //! Pure words from records; asks nobody.
 
-use reconverge_streams::records::{DeadLetterRecord, DecisionRecord, GenerationRecord, ParkedRecord, VersionRecord};
+use reconverge_streams::records::{
+    DeadLetterRecord, DecisionRecord, GenerationRecord, ParkedRecord, VersionRecord,
+};
 use serde_json::{Map, Value};
 
 use super::{explain::Explained, output, parked};

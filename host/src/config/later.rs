@@ -30,9 +30,6 @@ const NOT_YET: &[(&str, Places)] = &[
     ("lanes beside `main`", |plan| {
         plan.lanes.iter().filter(|lane| lane.name != "main").map(|lane| lane.span.clone()).collect()
     }),
-    ("`depends_on`", |plan| {
-        plan.tables.iter().flat_map(|table| &table.depends_on).map(|parent| parent.span.clone()).collect()
-    }),
     ("a sink of kind `relay`", |plan| match plan.sink.target {
         SinkTarget::Relay { .. } => vec![plan.sink.span.clone()],
         SinkTarget::Postgres { .. } | SinkTarget::Sqlite { .. } => Vec::new(),

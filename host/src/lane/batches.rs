@@ -34,9 +34,7 @@ impl<R: Reader> Batches<R> {
             pulled.deliveries.retain(|d| d.sequence <= last);
             pulled.scanned = pulled.scanned.min(last);
         }
-        if !waited_in_vain
-            && let Some(last) = pulled.deliveries.pop_if(|d| d.header(NEW_KEY).is_some())
-        {
+        if !waited_in_vain && let Some(last) = pulled.deliveries.pop_if(|d| d.header(NEW_KEY).is_some()) {
             pulled.scanned = pulled.deliveries.last().map_or(0, |d| d.sequence);
             self.held = Some(last);
         }

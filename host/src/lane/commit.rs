@@ -86,7 +86,8 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         let mut refused = HashMap::new();
         let mut failures = 0;
         loop {
-            let (resolved, outcome) = self.attempt(&batch, swept, &prepared, &refused, claim, generation).await?;
+            let (resolved, outcome) =
+                self.attempt(&batch, swept, &prepared, &refused, claim, generation).await?;
             match outcome {
                 Ok(checkpoint) => return Ok(Committed { resolved, checkpoint }),
                 Err(CommitError::Guilty(changes, cause)) if changes.contains(&RELATIVE) => {
@@ -94,7 +95,8 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
                 }
                 Err(CommitError::Guilty(changes, cause)) => {
                     let known = refused.len();
-                    refused.extend(changes.into_iter().map(|change| (change, refusal(&batch, change, &cause))));
+                    refused
+                        .extend(changes.into_iter().map(|change| (change, refusal(&batch, change, &cause))));
                     if refused.len() == known {
                         return Err(halted(format!("{cause}, for no change that could be left out")));
                     }
@@ -108,7 +110,9 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
                     tracing::warn!(lane = %self.settings.claim.lane, error = %cause, failures, "batch.again");
                     tokio::time::sleep(pause).await;
                 }
-                Err(CommitError::Again(cause)) => return Err(SinkError::Unreachable(cause.to_string()).into()),
+                Err(CommitError::Again(cause)) => {
+                    return Err(SinkError::Unreachable(cause.to_string()).into());
+                }
                 Err(CommitError::Fenced) => {
                     return Err(SinkError::Fenced(self.settings.claim.lane.to_string()).into());
                 }
@@ -154,7 +158,8 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
 }
 
 fn halted(what: String) -> LaneError {
-    let hint = "nothing of the batch was written; mend the sink and start again: the lane goes on where it stopped";
+    let hint =
+        "nothing of the batch was written; mend the sink and start again: the lane goes on where it stopped";
     LaneError::Halted { what, hint: hint.into() }
 }
 
@@ -183,7 +188,8 @@ mod tests {
 
     #[test]
     fn pauses_grow_to_the_longest() {
-        let retry = Retry { tries: 5, first: Duration::from_millis(500), max: Duration::from_secs(8), factor: 2.0 };
+        let retry =
+            Retry { tries: 5, first: Duration::from_millis(500), max: Duration::from_secs(8), factor: 2.0 };
         let pauses: Vec<u128> = (0..7).map(|f| retry.pause(f).as_millis()).collect();
         assert_eq!(pauses, [500, 1000, 2000, 4000, 8000, 8000, 8000]);
         assert_eq!(retry.pause(u32::MAX).as_secs(), 8);

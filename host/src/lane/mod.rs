@@ -19,12 +19,12 @@ use tokio::time::Instant;
 
 use crate::{decode::Decoder, plan::Plan, stages::Stages};
 
+use self::{batches::Batches, commit::Committed};
 pub use self::{
     commit::Retry,
     progress::{LaneState, Lanes, Progress},
     report::RunReport,
 };
-use self::{batches::Batches, commit::Committed};
 
 /// How long a quiet lane waits between two signs of life to the sink.
 const IDLE: Duration = Duration::from_secs(1);
@@ -143,7 +143,6 @@ pub struct Lane<'a, S: Source, K: Sink> {
     pub progress: Arc<Progress>,
 }
 
-
 impl<S: Source, K: Sink> Lane<'_, S, K> {
     /// Runs until `shutdown` ends, the lane is done ([`Until`]), or it cannot go on. The batch in hand is committed
     /// first; nothing is left half done.
@@ -169,7 +168,8 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
                     return Ok(report);
                 }
                 Err(error) if self.goes_on(&error, failures, held_since) => {
-                    held_since = held_since.filter(|_| error.is_held()).or(error.is_held().then(Instant::now));
+                    held_since =
+                        held_since.filter(|_| error.is_held()).or(error.is_held().then(Instant::now));
                     let pause = if error.is_held() { HELD } else { self.settings.retry.pause(failures) };
                     tracing::warn!(lane = %self.settings.claim.lane, %error, pause_ms = pause.as_millis(), "lane.retry");
                     self.progress.set(LaneState::Waiting(error.to_string()));
@@ -325,7 +325,8 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
                 "restore the stream's newer state, or let the source publish again under another pipeline name",
             );
         }
-        if facts.first > starting_point(checkpoint, facts) + 1 && !self.settings.continue_over_holes {
+        let begins_late = facts.first > starting_point(checkpoint, facts) + 1;
+        if begins_late && facts.keeps_acknowledged && !self.settings.continue_over_holes {
             return hole(
                 format!(
                     "stream {} begins at sequence {}, lane {lane} has applied up to {}: {} sequences between them are gone",

@@ -93,9 +93,13 @@ impl Progress {
         let sequence = checkpoint.sequence as f64;
         metrics::gauge!("reconverge_lane_sequence", "lane" => self.lane.clone()).set(sequence);
         if let Some(at) = checkpoint.committed_at {
-            #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; a millisecond is fine enough for lag")]
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "a gauge is a float; a millisecond is fine enough for lag"
+            )]
             let seconds = (at / 1000) as f64 / 1000.0;
-            metrics::gauge!("reconverge_lane_newest_change_seconds", "lane" => self.lane.clone()).set(seconds);
+            metrics::gauge!("reconverge_lane_newest_change_seconds", "lane" => self.lane.clone())
+                .set(seconds);
         }
     }
 }

@@ -30,6 +30,15 @@ impl RunReport {
             self.changes += counts.sum();
             self.add_counts(name, counts);
         }
+        for (table, from, to) in &resolved.reclassified {
+            let row = self.tables.entry(plan.table(*table).shape.name.clone()).or_default();
+            // What an earlier run counted is not this one's to move.
+            if let Some(n) = row.get_mut(from.word()).filter(|n| **n > 0) {
+                *n -= 1;
+                *row.entry(to.word()).or_default() += 1;
+            }
+            row.retain(|_, n| *n > 0);
+        }
         metrics::counter!("reconverge_batches_total").increment(1);
         metrics::counter!("reconverge_local_writes_total").increment(resolved.local_writes);
     }

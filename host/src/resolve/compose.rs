@@ -89,12 +89,8 @@ fn push(filling: &Filling<'_>, c: usize, from: RowRef, composed: &mut Columns) -
         return push_own(&mut composed.columns[c], from.row as usize);
     }
     let empty = Columns::default();
-    let arenas = Arenas {
-        after: filling.after,
-        before: filling.before,
-        standing: filling.standing,
-        composed: &empty,
-    };
+    let arenas =
+        Arenas { after: filling.after, before: filling.before, standing: filling.standing, composed: &empty };
     let Some(column) = arenas.of(from.arena).columns.get(c) else { return false };
     if !column.state(from.row as usize).is_sent() {
         return false;

@@ -140,12 +140,18 @@ impl Walk {
         for (state, hidden) in tables[self.table].keys.iter_mut().zip(decided) {
             let is_in = state.stands.live().is_some() && hidden.is_none();
             let was_kept = state.was_kept.is_some();
-            state.touched |= was_kept && is_in || !was_kept && state.in_sink == InSink::Yes && hidden.is_some();
+            state.touched |=
+                was_kept && is_in || !was_kept && state.in_sink == InSink::Yes && hidden.is_some();
             state.hidden = hidden;
         }
     }
 
-    fn hidden(&self, tables: &[TableResolver<'_>], child: &TableResolver<'_>, state: &KeyState) -> Option<Hidden> {
+    fn hidden(
+        &self,
+        tables: &[TableResolver<'_>],
+        child: &TableResolver<'_>,
+        state: &KeyState,
+    ) -> Option<Hidden> {
         let row = state.stands.live()?;
         let mut missing: Option<Hidden> = None;
         for parent in &child.table.depends_on {
@@ -178,7 +184,8 @@ impl Walk {
         }
         let is_in = |state: &KeyState| state.stands.live().is_some() && state.hidden.is_none();
         let comes = |state: &KeyState| is_in(state) && state.in_sink != InSink::Yes;
-        let settled_away = |state: &KeyState| !is_in(state) && state.set_by.is_some() && state.in_sink != InSink::Yes;
+        let settled_away =
+            |state: &KeyState| !is_in(state) && state.set_by.is_some() && state.in_sink != InSink::Yes;
         let mut waited_for = keys_where(parent, |state| comes(state) || settled_away(state));
         waited_for.extend(self.dead.iter().filter(|(table, _)| *table == id).map(|(_, key)| key.clone()));
         let waited_for = keys(parent, waited_for);

@@ -92,7 +92,14 @@ mod tests {
 
     fn at(source: NameId, commit: u64, ordinal: u64) -> Arrival {
         let position = Some(Position { epoch: 0, commit, ordinal });
-        Arrival { source, position, at: 100 + i64::try_from(commit).unwrap(), snapshot: false, delete: false, redriven: false }
+        Arrival {
+            source,
+            position,
+            at: 100 + i64::try_from(commit).unwrap(),
+            snapshot: false,
+            delete: false,
+            redriven: false,
+        }
     }
 
     fn at_of(passage: Passage) -> i64 {
@@ -127,7 +134,10 @@ mod tests {
         let east = names.intern("east").unwrap();
         let mut seen = SmallVec::new();
         pass(&mut seen, at(east, 9, 0));
-        assert!(matches!(pass(&mut seen, Arrival { redriven: true, ..at(east, 4, 0) }), Passage::Pass { .. }));
+        assert!(matches!(
+            pass(&mut seen, Arrival { redriven: true, ..at(east, 4, 0) }),
+            Passage::Pass { .. }
+        ));
         assert_eq!(pass(&mut seen, at(east, 8, 0)), Passage::Regressed);
     }
 

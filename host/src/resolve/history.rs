@@ -6,12 +6,7 @@
 
 use std::sync::Arc;
 
-use reconverge_streams::{
-    disposition::Disposition,
-    position::Micros,
-    text,
-    writes::Decision,
-};
+use reconverge_streams::{disposition::Disposition, position::Micros, text, writes::Decision};
 
 use crate::{
     batch::{Change, Op},
@@ -53,7 +48,9 @@ pub(super) fn kind(met: &Met<'_>, outcome: Disposition) -> Option<&'static str> 
         Stands::Live(_) if delete => Some("delete_origin_differs"),
         Stands::Live(_) if met.change.op == Op::Update => Some("update_origin_differs"),
         Stands::Live(_) => Some("insert_exists"),
-        Stands::Tombstone(_) | Stands::Absence(_) if delete => Some("delete_missing"),
+        // The key of a row that does not belong here is told by no history, unless a row comes back under it.
+        Stands::Absence(_) if delete || lost => None,
+        Stands::Tombstone(_) if delete => Some("delete_missing"),
         Stands::Tombstone(_) => Some("update_deleted"),
         Stands::Absence(_) => Some("update_missing"),
     }
@@ -70,9 +67,16 @@ pub(super) fn decision(
     generation: i64,
 ) -> Decision {
     let archive = met.table.archive_losers && said.archive;
-    let row = |row: Option<RowRef>| row.filter(|_| archive).map(|row| json(met, row));
-    // An absence has no row to show: what residency let go is kept nowhere.
-    let stood = met.before.stands.row().filter(|_| !matches!(met.before.stands, Stands::Absence(_)));
+    let row = |row: Option<RowRef>| row.filter(|_| archive).map(|row| json(met, row, |_| true));
+    // Of a tombstone only what the sink keeps of it is shown, whether or not the batch still knows more; of an
+    // absence nothing: what residency let go is kept nowhere.
+    let current = match met.before.stands {
+        Stands::Tombstone(Some(kept)) if archive => {
+            Some(json(met, kept, |c| met.table.rule.order_columns().contains(&c)))
+        }
+        Stands::Live(_) => row(met.before.stands.row()),
+        _ => None,
+    };
     Decision {
         sequence: 0,
         table: met.table.id,
@@ -88,13 +92,14 @@ pub(super) fn decision(
         current_origin: Some(met.before.origin),
         current_at: met.before.at,
         incoming: row(met.incoming),
-        current: row(stood),
+        current,
         applied: row(applied),
     }
 }
 
-fn json(met: &Met<'_>, row: RowRef) -> String {
-    let columns = &met.arenas.of(row.arena).columns;
-    let names = met.table.columns.iter().map(|c| c.name.as_str());
-    text::to_json(names.zip(columns), row.row as usize)
+/// The row as JSON, of the columns that are to be shown.
+fn json(met: &Met<'_>, row: RowRef, shown: impl Fn(usize) -> bool) -> String {
+    let columns = met.arenas.of(row.arena).columns.iter().enumerate().filter(|(c, _)| shown(*c));
+    let named = columns.filter_map(|(c, cells)| Some((met.table.columns.get(c)?.name.as_str(), cells)));
+    text::to_json(named, row.row as usize)
 }

@@ -85,11 +85,8 @@ fn moved_from(table: &TableBatch, row: usize) -> Option<&[u8]> {
 
 /// A table with one writer is not read, but for the keys whose rows lack a value that the sink may hold.
 fn ask(keys: &mut KeyedTable, table: &TableBatch, rules: &TablePlan) -> WantedTable {
-    let needed: Vec<bool> = if rules.rule.keeps_versions() {
-        vec![true; keys.keys.len()]
-    } else {
-        lacking(keys, table, rules)
-    };
+    let needed: Vec<bool> =
+        if rules.rule.keeps_versions() { vec![true; keys.keys.len()] } else { lacking(keys, table, rules) };
     let mut cells = Columns::new(rules.shape.key_logicals());
     let mut asked = Vec::new();
     for (i, key) in keys.keys.iter().enumerate().filter(|(i, _)| needed[*i]) {
@@ -122,7 +119,13 @@ fn lacking(keys: &KeyedTable, table: &TableBatch, rules: &TablePlan) -> Vec<bool
 }
 
 /// The cells of a key, from a change that bears it, else back from its canonical bytes.
-fn push_key_cells(cells: &mut Columns, bearer: Option<u32>, key: &[u8], table: &TableBatch, rules: &TablePlan) {
+fn push_key_cells(
+    cells: &mut Columns,
+    bearer: Option<u32>,
+    key: &[u8],
+    table: &TableBatch,
+    rules: &TablePlan,
+) {
     if let Some(row) = bearer {
         for (to, from) in cells.columns.iter_mut().zip(&rules.shape.key) {
             to.push_from(&table.after.columns[*from], row as usize);

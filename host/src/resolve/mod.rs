@@ -46,6 +46,8 @@ pub struct Resolved {
     pub writes: Writes,
     /// Dispositions by table, for metrics and the report of a run; messages without a table under `None`.
     pub counts: HashMap<Option<TableId>, Counts>,
+    /// Changes counted in an earlier batch whose fate is another now, by table.
+    pub reclassified: Vec<(TableId, Disposition, Disposition)>,
     /// Rows that the application wrote and the batch met.
     pub local_writes: u64,
 }
@@ -67,6 +69,10 @@ pub struct Decided<'a> {
 ///
 /// `keyed` is [`keys::keyed`] of the same batch, and `standing` the sink's answer to it.
 #[must_use]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each is a thing of its own, and the pure core takes all that it uses"
+)]
 pub fn decide<'a>(
     batch: &'a Batch,
     prepared: &'a Prepared,
@@ -136,7 +142,6 @@ fn settle_messages(batch: &Batch, plan: &Plan, resolved: &mut Resolved) {
         }
     }
 }
-
 
 #[cfg(test)]
 mod tests;

@@ -143,7 +143,8 @@ fn ordered_by(table: &TableResolver<'_>, state: &KeyState) -> Option<String> {
         return None;
     }
     let cells = table.arenas().of(row.arena);
-    let named = columns.iter().filter_map(|&c| Some((table.table.columns[c].name.as_str(), cells.columns.get(c)?)));
+    let named =
+        columns.iter().filter_map(|&c| Some((table.table.columns[c].name.as_str(), cells.columns.get(c)?)));
     Some(text::to_json(named, row.row as usize))
 }
 
@@ -153,7 +154,7 @@ fn keep(table: &TableResolver<'_>, place: usize, state: &KeyState, batch: &Batch
     let key = || (table.table.id, table.key_at(place).to_vec());
     if let Some(was) = &state.displaced {
         resolved.writes.unkept.push(key());
-        resolved.writes.reclassified.push((fate(was.orphaned), Disposition::KeptCurrent, 1));
+        reclassify(table, fate(was.orphaned), Disposition::KeptCurrent, resolved);
     }
     let was = state.was_kept.as_deref();
     let stays = state.set_by.is_none() && was.is_some_and(|was| was.is_still(state.hidden.as_ref()));
@@ -161,15 +162,21 @@ fn keep(table: &TableResolver<'_>, place: usize, state: &KeyState, batch: &Batch
         resolved.writes.unkept.push(key());
         let unset = state.hidden.as_ref().filter(|_| state.set_by.is_none());
         let to = unset.map_or(Disposition::Applied, |h| fate(h.orphaned));
-        if to != fate(was.orphaned) {
-            resolved.writes.reclassified.push((fate(was.orphaned), to, 1));
-        }
+        reclassify(table, fate(was.orphaned), to, resolved);
     }
     let (Some(hidden), Some(row), false) = (&state.hidden, state.stands.live(), stays) else { return };
     if state.set_by.is_none() && was.is_none() && !state.local {
-        resolved.writes.reclassified.push((Disposition::Applied, fate(hidden.orphaned), 1));
+        reclassify(table, Disposition::Applied, fate(hidden.orphaned), resolved);
     }
     resolved.writes.kept.push(kept_write(table, place, state, row, hidden, batch));
+}
+
+/// A change of this table that was counted before has another fate now.
+fn reclassify(table: &TableResolver<'_>, from: Disposition, to: Disposition, resolved: &mut Resolved) {
+    if from != to {
+        resolved.writes.reclassified.push((from, to, 1));
+        resolved.reclassified.push((table.table.id, from, to));
+    }
 }
 
 fn kept_write(

@@ -57,7 +57,8 @@ pub fn by_columns(columns: &[usize], arenas: &Arenas<'_>, incoming: RowRef, curr
 pub fn equal_and_sent(columns: &[usize], arenas: &Arenas<'_>, incoming: RowRef, current: RowRef) -> bool {
     !columns.is_empty()
         && columns.iter().all(|&c| {
-            let sent = |r: RowRef| arenas.of(r.arena).columns.get(c).map(|c| c.state(r.row as usize).is_sent());
+            let sent =
+                |r: RowRef| arenas.of(r.arena).columns.get(c).map(|c| c.state(r.row as usize).is_sent());
             sent(incoming) == Some(true) && sent(current) == Some(true)
         })
         && by_columns(columns, arenas, incoming, current) == Ordering::Equal

@@ -58,7 +58,13 @@ impl TableResolver<'_> {
         match ordering {
             Ordering::Equal => Fate::Done(incoming.let_go.unwrap_or(Disposition::NoOp)),
             Ordering::Less => {
-                self.remember(incoming, Disposition::KeptCurrent, said, None, &self.keys[incoming.key].clone());
+                self.remember(
+                    incoming,
+                    Disposition::KeptCurrent,
+                    said,
+                    None,
+                    &self.keys[incoming.key].clone(),
+                );
                 Fate::Done(incoming.let_go.unwrap_or(Disposition::KeptCurrent))
             }
             Ordering::Greater if incoming.delete => self.settle_deleted(incoming, said),

@@ -57,6 +57,9 @@ pub(super) struct TableResolver<'a> {
     pub(super) fates: Vec<Fate>,
     pub(super) decisions: Vec<(u32, Decision)>,
     pub(super) gate: Vec<Seen>,
+    /// Under policy `none`, one per change: what the gate said, in stream order. The gate is the lane's, not the
+    /// key's, so a change of a later round has to pass it before its neighbours of an earlier round behind it.
+    passages: Vec<Passage>,
     pub(super) rule_name: Arc<str>,
     pub(super) merged: Rulings,
 }
@@ -113,6 +116,7 @@ impl<'a> TableResolver<'a> {
             fates: vec![Fate::Done(Disposition::NoOp); batch.changes.len()],
             decisions: Vec::new(),
             gate: standing.gate.clone(),
+            passages: Vec::new(),
             rule_name: Arc::clone(&table.rule_name),
             merged: Rulings::default(),
         }
@@ -138,6 +142,14 @@ impl<'a> TableResolver<'a> {
     }
 
     pub(super) fn run(&mut self, batch: &Batch, stages: &mut dyn Stages) {
+        if self.table.rule == Rule::None {
+            self.passages = self
+                .batch
+                .changes
+                .iter()
+                .map(|c| gate::pass_single_writer(&mut self.gate, arrival(c)))
+                .collect();
+        }
         for round in levels::rounds(self.keyed) {
             let mut asked = Vec::new();
             let mut contests = Vec::new();
@@ -164,7 +176,7 @@ impl<'a> TableResolver<'a> {
     fn arrive(&mut self, row: u32) -> Step {
         let change = &self.batch.changes[row as usize];
         let key = self.keyed.of_change[row as usize] as usize;
-        let (at, came_back, later) = match self.pass(change, key) {
+        let (at, came_back, later) = match self.pass(row, key) {
             Passage::Duplicate => return Step::Settled(Fate::Done(Disposition::Duplicate)),
             Passage::Regressed => return Step::Settled(Fate::Done(Disposition::Regressed)),
             Passage::Pass { at, came_back, later } => (at, came_back, later),
@@ -188,20 +200,12 @@ impl<'a> TableResolver<'a> {
         if delete { self.delete(&incoming) } else { self.write(&incoming, came_back) }
     }
 
-    fn pass(&mut self, change: &Change, key: usize) -> Passage {
-        let arrival = Arrival {
-            source: change.source,
-            position: change.position,
-            at: change.at,
-            snapshot: change.op == Op::Snapshot,
-            delete: change.op == Op::Delete,
-            redriven: change.redriven.is_some(),
-        };
-        if self.table.rule == Rule::None {
-            return gate::pass_single_writer(&mut self.gate, arrival);
+    fn pass(&mut self, row: u32, key: usize) -> Passage {
+        if let Some(passage) = self.passages.get(row as usize) {
+            return *passage;
         }
         let state = &mut self.keys[key];
-        let passage = gate::pass(&mut state.seen, arrival);
+        let passage = gate::pass(&mut state.seen, arrival(&self.batch.changes[row as usize]));
         state.touched |= matches!(passage, Passage::Pass { .. });
         passage
     }
@@ -355,6 +359,18 @@ impl<'a> TableResolver<'a> {
             standing: &self.standing.rows,
             composed: &self.composed,
         }
+    }
+}
+
+/// A change as the gate sees it.
+fn arrival(change: &Change) -> Arrival {
+    Arrival {
+        source: change.source,
+        position: change.position,
+        at: change.at,
+        snapshot: change.op == Op::Snapshot,
+        delete: change.op == Op::Delete,
+        redriven: change.redriven.is_some(),
     }
 }
 

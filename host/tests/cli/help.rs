@@ -8,8 +8,8 @@ fn here() -> &'static Path {
     Path::new(env!("CARGO_TARGET_TMPDIR"))
 }
 
-const COMMANDS: [&str; 9] =
-    ["run", "check", "status", "explain", "audit", "conflicts", "dlq", "completions", "schema"];
+const COMMANDS: [&str; 10] =
+    ["run", "check", "status", "explain", "audit", "conflicts", "dlq", "parked", "completions", "schema"];
 
 #[test]
 fn the_program_says_what_it_does() {
@@ -46,6 +46,8 @@ fn the_commands_of_commands_have_help() {
         &["dlq", "show"],
         &["dlq", "redrive"],
         &["dlq", "discard"],
+        &["parked", "list"],
+        &["parked", "show"],
     ] {
         let help = reconverge(here(), &[words, &["--help"]].concat()).done();
         assert!(help.stdout.contains("Usage: reconverge "), "{help:?}");

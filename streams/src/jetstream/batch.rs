@@ -94,7 +94,8 @@ mod tests {
             (0, 5, vec![1, 1], 1, true),
             (9, 1000, vec![1, 1, 1], 3, false),
         ] {
-            let mut gathered = Gathered::new(&Limits { rows, bytes, patience: Duration::ZERO, linger: Duration::ZERO });
+            let mut gathered =
+                Gathered::new(&Limits { rows, bytes, patience: Duration::ZERO, linger: Duration::ZERO });
             let back =
                 offered.iter().enumerate().find_map(|(n, bytes)| gathered.offer(delivery(n as u64, *bytes)));
             assert_eq!((gathered.deliveries.len(), back.is_some()), (taken, given_back), "{rows} {bytes}");

@@ -93,6 +93,7 @@ impl StreamInfo {
             created: self.created(),
             first: self.state.first(),
             last: self.state.last_seq,
+            keeps_acknowledged: self.config.retention == Retention::Limits,
             deleted: self.state.num_deleted,
         }
     }

@@ -2,14 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{
-    database::Contents,
-    sink::MemoryClaim,
-};
+use super::{database::Contents, sink::MemoryClaim};
 use crate::{
     canonical,
     columns::{Columns, State},
-    family::{ChildrenWanted, Family, FamilyWanted, Presence, Relatives},
+    family::{ChildrenWanted, Family, FamilyWanted, Presence, Relatives, Swept},
     sink::SinkError,
     standing::{StandingKind, WantedTable},
     table::TableId,
@@ -47,7 +44,7 @@ impl MemoryClaim {
     }
 
     /// See [`crate::sink::Claim::sweep`].
-    pub(super) fn ready(&self, state: &Contents, limit: u32) -> Vec<(TableId, Vec<Vec<u8>>)> {
+    pub(super) fn ready(&self, state: &Contents, limit: u32) -> Swept {
         let mut found: BTreeMap<TableId, Vec<Vec<u8>>> = BTreeMap::new();
         let stands = |(table, key): &(String, Vec<u8>)| {
             state.tables.get(table).is_some_and(|table| table.rows.contains_key(key))
@@ -83,7 +80,7 @@ impl MemoryClaim {
         match version {
             Some(StandingKind::Tombstone | StandingKind::Absence) => Presence::Gone,
             Some(StandingKind::Kept) => Presence::Unknown,
-            _ if dead || state.is_suppressed(name, key) => Presence::Gone,
+            _ if dead => Presence::Gone,
             _ => Presence::Unknown,
         }
     }

@@ -9,8 +9,8 @@ use crate::{
     checkpoint::Checkpoint,
     columns::Columns,
     records::{
-        DeadLetterRecord, DecisionRecord, GenerationRecord, KeyRecord, ParkedRecord, Query, Records, SeenRecord,
-        VersionRecord,
+        DeadLetterRecord, DecisionRecord, GenerationRecord, KeyRecord, ParkedRecord, Query, Records,
+        SeenRecord, VersionRecord,
     },
     sink::SinkError,
     standing::StandingKind,

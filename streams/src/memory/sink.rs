@@ -11,9 +11,9 @@ use super::{
 };
 use crate::{
     checkpoint::Checkpoint,
-    family::{Family, FamilyWanted},
     columns::Columns,
     disposition::Counts,
+    family::{Family, FamilyWanted, Swept},
     names::Names,
     position::{Micros, Seen},
     records::GenerationRecord,
@@ -21,7 +21,7 @@ use crate::{
     standing::{
         Kept, LocalWrite, Standing, StandingKey, StandingKind, StandingTable, Version, Wanted, WantedTable,
     },
-    table::{TableId, TableShape},
+    table::TableShape,
     text,
     writes::Writes,
 };
@@ -165,7 +165,7 @@ impl Claim for MemoryClaim {
         Ok(family)
     }
 
-    async fn sweep(&mut self, limit: u32) -> Result<Vec<(TableId, Vec<Vec<u8>>)>, SinkError> {
+    async fn sweep(&mut self, limit: u32) -> Result<Swept, SinkError> {
         let state = self.database.state.lock().await;
         self.fenced(&state)?;
         Ok(self.ready(&state, limit))

@@ -131,6 +131,7 @@ impl Source for MemorySource {
         let stream = self.shared.stream();
         let (first, last) = (stream.first(), stream.last);
         Ok(StreamFacts {
+            keeps_acknowledged: true,
             name: stream.name.clone(),
             created: stream.created,
             first,

@@ -56,7 +56,8 @@ pub(super) fn write(
         bury(state, request, letter, &now);
     }
     for (table, key) in &writes.suppressed {
-        state.suppressed.insert((table_name(request, *table), hashed(key)));
+        let digest = Sha256::digest([b"the memory sink's secret", &key[..]].concat());
+        state.suppressed.insert((table_name(request, *table), digest.into()));
     }
     for (_, letter) in &mut state.dead {
         let redriven = writes.redriven.iter().any(|(stream, sequence)| {
@@ -155,18 +156,6 @@ fn keep(state: &mut Contents, request: &ClaimRequest, writes: &Writes) {
             at,
         };
         state.kept.insert((table_name(request, kept.table), kept.key.clone()), row);
-    }
-}
-
-/// Stands for a key that a residency rule keeps out.
-fn hashed(key: &[u8]) -> [u8; 32] {
-    Sha256::digest([b"the memory sink's secret", key].concat()).into()
-}
-
-impl Contents {
-    /// Whether a residency rule keeps the row of a key out.
-    pub(super) fn is_suppressed(&self, table: &str, key: &[u8]) -> bool {
-        !self.suppressed.is_empty() && self.suppressed.contains(&(table.to_owned(), hashed(key)))
     }
 }
 

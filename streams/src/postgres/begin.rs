@@ -20,7 +20,7 @@ use super::{
     session::{self, Call, Session},
     standing::{self, Found, Known, Open},
     target::Target,
-    types::Wire,
+    travel::Wire,
 };
 
 /// How often a batch is begun before its error is told: a lost connection, a changed table, an unreadable key.
@@ -99,7 +99,11 @@ impl PostgresClaim {
     }
 
     /// Opens the transaction, and reads and locks what stands.
-    async fn stand(&mut self, wanted: &Wanted, picked: &[Option<Vec<u32>>]) -> Result<(Stood, u32), NotBegun> {
+    async fn stand(
+        &mut self,
+        wanted: &Wanted,
+        picked: &[Option<Vec<u32>>],
+    ) -> Result<(Stood, u32), NotBegun> {
         let (xid, found) = self.ask(wanted, picked).await?;
         Ok((self.put_together(&wanted.tables, picked, found).await?, xid))
     }

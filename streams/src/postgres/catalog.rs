@@ -2,7 +2,7 @@
 
 use tokio_postgres::{Client, Error, Row};
 
-use super::types::{CatalogType, Travel, travel};
+use super::travel::{CatalogType, Travel, travel};
 
 /// A table of the sink.
 #[derive(Clone, Debug)]

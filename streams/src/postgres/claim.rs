@@ -10,7 +10,7 @@ use tokio_postgres::{Client, Error};
 
 use crate::{
     checkpoint::Checkpoint,
-    family::{Family, FamilyWanted},
+    family::{Family, FamilyWanted, Swept},
     sink::{Claim, ClaimRequest, CommitError, SinkError},
     standing::{Standing, Wanted},
     table::TableId,
@@ -250,7 +250,7 @@ impl Claim for PostgresClaim {
         answer
     }
 
-    async fn sweep(&mut self, limit: u32) -> Result<Vec<(TableId, Vec<Vec<u8>>)>, SinkError> {
+    async fn sweep(&mut self, limit: u32) -> Result<Swept, SinkError> {
         self.abandon().await;
         self.connected().await?;
         let found = self.find_ready(limit).await;

@@ -28,21 +28,19 @@ use super::{
     fate::{self, Fate},
     params::Param,
     session::Call,
-    sidecar,
     standing::{self, Asked, Open, Related},
-    types::Wire,
+    travel::Wire,
 };
 
 /// Locks parents in the order of their hashes, until the transaction ends.
 const LOCK: &str = "SELECT CASE WHEN u.alone THEN pg_advisory_xact_lock(u.hash) \
     ELSE pg_advisory_xact_lock_shared(u.hash) END FROM unnest($1::int8[], $2::bool[]) AS u(hash, alone)";
 
-/// What is known of keys whose row may not be there, by place: the version's letter, and whether an open dead letter
-/// or a residency rule keeps the row away. Parameters: the table's number, keys, hashes of the keys.
+/// What is known of keys whose row may not be there, by place: the version's letter, and whether there is an open
+/// dead letter. Parameters: the table's number, the keys.
 const KNOWN: &str = "SELECT u.ord, v.standing, \
     EXISTS (SELECT FROM reconverge.dead_letter d WHERE d.target = $1::smallint AND d.key = u.key AND d.state = 'open') \
-    OR EXISTS (SELECT FROM reconverge.suppressed s WHERE s.target = $1 AND s.key_hash = u.hash) \
-    FROM unnest($2::bytea[], $3::bytea[]) WITH ORDINALITY AS u(key, hash, ord) \
+    FROM unnest($2::bytea[]) WITH ORDINALITY AS u(key, ord) \
     LEFT JOIN reconverge.version v ON v.target = $1 AND v.key = u.key";
 
 /// The kept rows that wait for some parents. Parameters: the parents' number, their keys.
@@ -86,7 +84,11 @@ type Found = BTreeMap<TableId, BTreeSet<Vec<u8>>>;
 
 impl PostgresClaim {
     /// See [`crate::sink::Claim::family`]; remembers what was asked, for a batch that is written in order.
-    pub(super) async fn ask_family(&mut self, open: &mut Open, wanted: FamilyWanted) -> Result<Family, SinkError> {
+    pub(super) async fn ask_family(
+        &mut self,
+        open: &mut Open,
+        wanted: FamilyWanted,
+    ) -> Result<Family, SinkError> {
         let name = self.facts.lane.clone();
         let failed = |not_begun: NotBegun| not_begun.told(&name, "looking for parents and children");
         let (parents, waiting, children) = self.find(&wanted).await.map_err(failed)?;
@@ -149,11 +151,8 @@ impl PostgresClaim {
                 What::Parents(_) => {
                     let statement = self.session.prepare(&parent.stands()).await?;
                     calls.push(Call { statement, params: cells() });
-                    let mut hashes = Column::new(Logical::Bytes);
-                    let secret = &self.facts.secret;
-                    part.keys.keys.iter().for_each(|k| hashes.push_bytes(&sidecar::hashed(secret, k)));
                     let statement = self.session.prepare(KNOWN).await?;
-                    calls.push(Call { statement, params: vec![number, keys, Param::Own(hashes, Wire::Bytea)] });
+                    calls.push(Call { statement, params: vec![number, keys] });
                 }
                 What::Waiting(_) => {
                     let statement = self.session.prepare(WAITING).await?;
@@ -165,14 +164,18 @@ impl PostgresClaim {
                 }
             }
         }
-        let results = self.session.pipeline(Some("SAVEPOINT family"), calls, Some("RELEASE SAVEPOINT family")).await;
+        let results =
+            self.session.pipeline(Some("SAVEPOINT family"), calls, Some("RELEASE SAVEPOINT family")).await;
         let mut rows = results.into_iter().collect::<Result<Vec<_>, _>>()?;
         rows.drain(..2.min(rows.len()));
         Ok(rows)
     }
 
     async fn back_to_savepoint(&self) -> Result<(), NotBegun> {
-        self.session.say("ROLLBACK TO SAVEPOINT family; RELEASE SAVEPOINT family").await.map_err(NotBegun::from)
+        self.session
+            .say("ROLLBACK TO SAVEPOINT family; RELEASE SAVEPOINT family")
+            .await
+            .map_err(NotBegun::from)
     }
 
     /// Reads and locks relatives as `begin` does the batch's own keys.
@@ -205,7 +208,8 @@ impl PostgresClaim {
             return Ok(Vec::new());
         }
         let calls = begin::questions(&mut self.session, &self.facts, kin, picked, &[]).await?;
-        let results = self.session.pipeline(Some("SAVEPOINT family"), calls, Some("RELEASE SAVEPOINT family")).await;
+        let results =
+            self.session.pipeline(Some("SAVEPOINT family"), calls, Some("RELEASE SAVEPOINT family")).await;
         let mut results = results.into_iter();
         results.next().transpose()?;
         begin::answers(kin, &mut results)
@@ -251,9 +255,10 @@ fn parts(wanted: &FamilyWanted) -> Vec<Part<'_>> {
     let part = |what, keys| Part { what, keys, picked: None };
     let parents = wanted.parents.iter().map(|(table, keys)| part(What::Parents(*table), keys));
     let waiting = wanted.waiting.iter().map(|(table, keys)| part(What::Waiting(*table), keys));
-    let children = wanted.children.iter().map(|c| {
-        part(What::Children { child: c.child, columns: &c.columns, parent: c.parent }, &c.parents)
-    });
+    let children = wanted
+        .children
+        .iter()
+        .map(|c| part(What::Children { child: c.child, columns: &c.columns, parent: c.parent }, &c.parents));
     parents.chain(waiting).chain(children).collect()
 }
 
@@ -290,9 +295,9 @@ fn presences(part: &Part<'_>, there: &[Row], known: &[Row]) -> Result<Vec<Presen
     let mut all = vec![Presence::Unknown; part.keys.keys.len()];
     for row in known {
         let letter = cells::raw(row, 1)?.and_then(|r| r.first().copied());
-        let kept_away = cells::raw(row, 2)? == Some(&[1]);
+        let is_dead = cells::raw(row, 2)? == Some(&[1]);
         // A row that is kept beside waits itself, and may come.
-        let gone = matches!(letter, Some(b'd' | b'a')) || kept_away && letter != Some(b'p');
+        let gone = matches!(letter, Some(b'd' | b'a')) || is_dead && letter != Some(b'p');
         if gone && let Some(presence) = all.get_mut(place(row)?) {
             *presence = Presence::Gone;
         }

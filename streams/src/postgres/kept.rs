@@ -16,7 +16,7 @@ use super::{
     claim::Facts,
     params::Param,
     sidecar::{Batch, Outgoing, insert, ints, packed},
-    types::Wire,
+    travel::Wire,
 };
 
 /// The kept rows of a table's keys, by place. Parameters: the table's number, the keys.
@@ -85,7 +85,10 @@ fn remove<'a>(batch: &Batch<'a>, writes: &'a Writes) -> Outgoing<'a> {
         targets.push_int(i64::from(batch.targets[table.index()].id));
         keys.push_bytes(key);
     }
-    Outgoing { sql: REMOVE.into(), params: vec![Param::Own(targets, Wire::Int2), Param::Own(keys, Wire::Bytea)] }
+    Outgoing {
+        sql: REMOVE.into(),
+        params: vec![Param::Own(targets, Wire::Int2), Param::Own(keys, Wire::Bytea)],
+    }
 }
 
 fn keep<'a>(batch: &Batch<'a>, rows: &'a [KeptWrite]) -> Outgoing<'a> {

@@ -15,7 +15,7 @@
 //!
 //! One connection a lane, without a pool: a batch is a transaction, and its locks are the session's.
 
-mod types;
+mod travel;
 mod fate;
 mod connect;
 mod ddl;

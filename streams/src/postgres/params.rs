@@ -9,7 +9,7 @@ use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
 use crate::columns::{Column, State};
 
-use super::{literal, types::Wire};
+use super::{literal, travel::Wire};
 
 /// Microseconds from 1970 to 2000, where PostgreSQL's time begins.
 pub(super) const EPOCH_MICROS: i64 = 946_684_800_000_000;

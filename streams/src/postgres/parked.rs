@@ -29,7 +29,10 @@ impl PostgresSink {
     }
 
     /// How many rows wait, by table and reason.
-    pub(super) async fn parked_sums(&self, pipeline: Option<&str>) -> Result<Vec<(String, String, u64)>, SinkError> {
+    pub(super) async fn parked_sums(
+        &self,
+        pipeline: Option<&str>,
+    ) -> Result<Vec<(String, String, u64)>, SinkError> {
         let sql = format!(
             "SELECT {TABLE_NAME}, d.why, count(*) FROM reconverge.parked d JOIN reconverge.target t ON t.id = d.target \
              WHERE starts_with(d.lane, $2) AND d.why IN ('parent', 'orphaned') GROUP BY 1, 2 ORDER BY 1, 2"

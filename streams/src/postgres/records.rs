@@ -11,8 +11,8 @@ use crate::{
     names::Names,
     position::Micros,
     records::{
-        DeadLetterRecord, DecisionRecord, GenerationRecord, KeyRecord, ParkedRecord, Query, Records, SeenRecord,
-        VersionRecord,
+        DeadLetterRecord, DecisionRecord, GenerationRecord, KeyRecord, ParkedRecord, Query, Records,
+        SeenRecord, VersionRecord,
     },
     sink::SinkError,
     standing::{StandingKind, WantedTable},
@@ -45,7 +45,11 @@ pub(super) const CONDITIONS: &str = "starts_with(d.lane, $2) AND ($3::text IS NU
                           AND ($4::bytea IS NULL OR d.key = $4)";
 
 impl PostgresSink {
-    pub(super) async fn read(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, SinkError> {
+    pub(super) async fn read(
+        &self,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, SinkError> {
         let client = self.shared.reads().await?;
         let there = "SELECT to_regclass('reconverge.failover') IS NOT NULL";
         let failed = |e| fate::sink_error(&e, "reading the sidecar tables");

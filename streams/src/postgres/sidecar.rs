@@ -14,7 +14,7 @@ use crate::{
     writes::{DeadLetter, Decision, Writes},
 };
 
-use super::{ids::Ids, kept, params::Param, standing::Open, target::Target, types::Wire, versions};
+use super::{ids::Ids, kept, params::Param, standing::Open, target::Target, travel::Wire, versions};
 
 /// A statement that is ready to be prepared and sent.
 pub(super) struct Outgoing<'a> {
@@ -66,7 +66,11 @@ pub(super) fn ints<T>(rows: &[T], of: impl Fn(&T) -> Option<i64>) -> Column {
     column
 }
 
-pub(super) fn packed<'r, T>(rows: &'r [T], logical: Logical, of: impl Fn(&'r T) -> Option<&'r [u8]>) -> Column {
+pub(super) fn packed<'r, T>(
+    rows: &'r [T],
+    logical: Logical,
+    of: impl Fn(&'r T) -> Option<&'r [u8]>,
+) -> Column {
     let mut column = Column::new(logical);
     for row in rows {
         match of(row) {
@@ -199,7 +203,7 @@ fn dead<'a>(batch: &Batch<'a>) -> Option<Outgoing<'a>> {
 }
 
 /// HMAC-SHA256 of a canonical key under the sidecar's secret.
-pub(super) fn hashed(secret: &[u8], key: &[u8]) -> [u8; 32] {
+fn hashed(secret: &[u8], key: &[u8]) -> [u8; 32] {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes a key of any length");
     mac.update(key);
     mac.finalize().into_bytes().into()

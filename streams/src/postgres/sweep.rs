@@ -12,6 +12,7 @@ use tokio_postgres::Row;
 use crate::{
     canonical,
     columns::{Columns, State},
+    family::Swept,
     logical::Logical,
     table::TableId,
 };
@@ -40,7 +41,7 @@ const READY: &str = "SELECT p.target, p.key FROM unnest($3::bytea[]) AS u(key) \
 
 impl PostgresClaim {
     /// See [`crate::sink::Claim::sweep`].
-    pub(super) async fn find_ready(&mut self, limit: u32) -> Result<Vec<(TableId, Vec<Vec<u8>>)>, NotBegun> {
+    pub(super) async fn find_ready(&mut self, limit: u32) -> Result<Swept, NotBegun> {
         let (after, key) = self.swept_up_to.take().unwrap_or((i16::MIN, Vec::new()));
         let lane = self.facts.lane.clone();
         let asked = vec![Param::Text(&lane), Param::Int2(after), Param::Bytea(&key)];
@@ -57,7 +58,8 @@ impl PostgresClaim {
             if there.is_empty() {
                 continue;
             }
-            let asked = vec![Param::Text(&lane), Param::Int2(number), Param::Byteas(&there), Param::Int8(left)];
+            let asked =
+                vec![Param::Text(&lane), Param::Int2(number), Param::Byteas(&there), Param::Int8(left)];
             for row in self.session.query(READY, asked).await? {
                 let (number, key) = numbered_key(&row)?;
                 if let Some(table) = self.facts.table_of(i64::from(number)) {

@@ -9,7 +9,7 @@ use crate::table::TableShape;
 
 use super::{
     catalog::{CatalogTable, ident},
-    types::{Travel, Wire},
+    travel::{Travel, Wire},
 };
 
 /// A table, ready to be written.

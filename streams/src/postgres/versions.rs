@@ -14,7 +14,7 @@ use super::{
     params::Param,
     sidecar::{Batch, Outgoing, Xmins, int_or_null, text_or_null},
     standing::{Known, gate_key},
-    types::Wire,
+    travel::Wire,
 };
 
 /// How the version rows of a group get there; as for rows, so that one that came meanwhile is an error.

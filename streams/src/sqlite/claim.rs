@@ -13,11 +13,10 @@ use super::{
 };
 use crate::{
     checkpoint::Checkpoint,
-    family::{Family, FamilyWanted},
+    family::{Family, FamilyWanted, Swept},
     position::Micros,
     sink::{Cause, Claim, CommitError, SinkError},
     standing::{Standing, Wanted},
-    table::TableId,
     writes::Writes,
 };
 
@@ -66,7 +65,7 @@ impl Claim for SqliteClaim {
         read
     }
 
-    async fn sweep(&mut self, limit: u32) -> Result<Vec<(TableId, Vec<Vec<u8>>)>, SinkError> {
+    async fn sweep(&mut self, limit: u32) -> Result<Swept, SinkError> {
         let lane = Arc::clone(&self.lane);
         self.fenced(move |conn| family::sweep(conn, &lane, limit)).await
     }

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     canonical,
     columns::{Column, Columns},
-    family::{ChildrenWanted, Family, FamilyWanted, Keys, Presence, Relatives},
+    family::{ChildrenWanted, Family, FamilyWanted, Keys, Presence, Relatives, Swept},
     standing::WantedTable,
     table::TableId,
 };
@@ -159,11 +159,7 @@ fn relatives(
 }
 
 /// Keys of rows that this lane keeps back and whose missing parent stands by now, at most `limit`, by table.
-pub(super) fn sweep(
-    conn: &Connection,
-    lane: &Lane,
-    limit: u32,
-) -> rusqlite::Result<Vec<(TableId, Vec<Vec<u8>>)>> {
+pub(super) fn sweep(conn: &Connection, lane: &Lane, limit: u32) -> rusqlite::Result<Swept> {
     let sql = "SELECT target, key, waits_target, waits_key FROM reconverge_parked
                WHERE lane = ?1 AND why IN ('parent', 'orphaned') ORDER BY waits_target, waits_key";
     let mut statement = conn.prepare_cached(sql)?;

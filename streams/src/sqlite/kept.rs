@@ -22,8 +22,7 @@ const READ: &str = "SELECT change, why, waits_target, waits_key FROM reconverge_
 const REMOVE: &str =
     "DELETE FROM reconverge_parked WHERE target = ?1 AND key = ?2 AND why IN ('parent', 'orphaned')";
 
-const WRITE: &str =
-    "INSERT INTO reconverge_parked (target, key, source, epoch, commit_position, ordinal,
+const WRITE: &str = "INSERT INTO reconverge_parked (target, key, source, epoch, commit_position, ordinal,
     lane, sequence, why, waits_target, waits_key, change, parked_at)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
 

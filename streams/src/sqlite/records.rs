@@ -17,8 +17,8 @@ use crate::{
     logical::Logical,
     names::Names,
     records::{
-        DeadLetterRecord, DecisionRecord, GenerationRecord, KeyRecord, ParkedRecord, Query, Records, SeenRecord,
-        VersionRecord,
+        DeadLetterRecord, DecisionRecord, GenerationRecord, KeyRecord, ParkedRecord, Query, Records,
+        SeenRecord, VersionRecord,
     },
     sink::SinkError,
     standing::{StandingKind, Version},

@@ -7,8 +7,9 @@ use reconverge_streams::{
 };
 
 use crate::{
+    batch::Batch,
     fixture::{Fixture, Table},
-    world::{Batch, World, id, texts},
+    world::{World, id, texts},
 };
 
 fn seats() -> Table {

@@ -5,6 +5,7 @@
 #![allow(clippy::panic, reason = "cases are generic functions, which the lint does not see as tests")]
 
 mod fixture;
+mod batch;
 mod world;
 mod claims;
 mod standing;

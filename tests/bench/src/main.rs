@@ -107,7 +107,7 @@ fn ask(question: Question, runtime: &Runtime, scale: &Scale, report: &mut Report
         Question::Postgres => {
             let server = Postgres::builder().durable().start()?;
             report.setting("PostgreSQL", runtime.block_on(report::settings(&server.url("postgres")))?);
-            sinks::ask(runtime, scale, &Kind::Postgres(server))
+            sinks::ask(runtime, scale, &Kind::Postgres(Box::new(server)))
         }
     }
 }

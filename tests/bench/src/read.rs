@@ -58,7 +58,12 @@ async fn ours(url: &str, count: u64) -> Result<f64> {
     let filters = FilterPattern::parse("read.{partition}.>")?;
     let source = JetStreamSource::connect(&ConnectOptions::at(url), STREAM, filters).await?;
     let mut reader = source.open(0, 0).await?;
-    let limits = Limits { rows: BATCH, bytes: 8 << 20, patience: Duration::from_millis(100), linger: Duration::from_millis(100) };
+    let limits = Limits {
+        rows: BATCH,
+        bytes: 8 << 20,
+        patience: Duration::from_millis(100),
+        linger: Duration::from_millis(100),
+    };
     let mut read = 0;
     while read < count {
         let pulled = reader.next(&limits).await?;

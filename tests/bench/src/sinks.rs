@@ -32,7 +32,7 @@ pub(crate) enum Kind {
     /// A file.
     Sqlite,
     /// A private server with durable commits.
-    Postgres(Postgres),
+    Postgres(Box<Postgres>),
 }
 
 impl Kind {

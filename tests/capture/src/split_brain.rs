@@ -1,7 +1,6 @@
 //! The recording of `examples/split-brain`: where it goes, its tables, and what must stand when it has been applied.
 //! `DATA.md` beside the recording says how it was made and what each file holds.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
@@ -151,30 +150,17 @@ pub fn expected(table: &Table) -> Result<Rows> {
     Rows::in_csv(*table, &folder().join(format!("expected_{}.csv", table.name)))
 }
 
-/// Everything that differs in a sink, in all tables. Transcripts whose audio does not stand are left out: whether
-/// they show before it comes is another question than who stands.
+/// Everything that differs in a sink, in all tables.
 ///
 /// # Errors
 /// When the sink or an expected file cannot be read.
 pub async fn differing(database: &Database) -> Result<Vec<Difference>> {
     let mut all = Vec::new();
-    let audio = database.rows(&AUDIO).await?;
     for table in &TABLES {
-        let mut found = database.rows(table).await?;
-        if table.name == TRANSCRIPTS.name {
-            leave_out_orphans(&mut found, &audio)?;
-        }
+        let found = database.rows(table).await?;
         all.extend(differences(&expected(table)?, &found));
     }
     Ok(all)
-}
-
-/// Leaves only the transcripts that need no audio or whose audio stands.
-fn leave_out_orphans(transcripts: &mut Rows, audio: &Rows) -> Result<()> {
-    let place = TRANSCRIPTS.place("audio_id")?;
-    let stand = audio.iter().filter_map(|(key, _)| key.first()).collect::<BTreeSet<_>>();
-    transcripts.retain(|row| row[place].as_ref().is_none_or(|audio_id| stand.contains(audio_id)));
-    Ok(())
 }
 
 #[cfg(test)]
@@ -226,32 +212,31 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_planted_difference_is_found_in_any_table_and_an_orphan_is_none() {
+    async fn a_planted_difference_is_found_in_any_table() {
         let folder = scratch("capture").unwrap();
         let database = Database::Sqlite(folder.path().join("it.db"));
         right_sink(&database).await;
-        assert_eq!(differing(&database).await.unwrap(), []);
-        let orphan = "INSERT INTO wem_transcription_text VALUES \
-                      (1, '00000000-0000-0000-0000-000000000000', NULL, NULL, NULL, NULL)";
-        database.execute(orphan).await.unwrap();
         assert_eq!(differing(&database).await.unwrap(), []);
         database
             .execute(
                 "DELETE FROM interaction_events WHERE event_id = 'evt-s7-000003';
                  INSERT INTO tmp_session_state VALUES ('s', '{}');
                  UPDATE agent_schedules SET notes = 'planted' WHERE schedule_id = 1008;
+                 INSERT INTO wem_transcription_text VALUES
+                     (1, '00000000-0000-0000-0000-000000000000', NULL, NULL, NULL, NULL);
                  UPDATE wem_transcription_text SET sentiment = '0.002' WHERE transcript_id = 500010",
             )
             .await
             .unwrap();
         let told = differing(&database).await.unwrap();
         let told = told.iter().map(ToString::to_string).collect::<Vec<_>>();
-        assert_eq!(told.len(), 4, "{told:?}");
+        assert_eq!(told.len(), 5, "{told:?}");
         assert!(
             told[0].starts_with("agent_schedules 1008: notes must be") && told[0].ends_with("is \"planted\"")
         );
         assert_eq!(told[1], "wem_transcription_text 500010: sentiment must be \"0.001\", is \"0.002\"");
-        assert_eq!(told[2], "interaction_events evt-s7-000003: the row is missing");
-        assert_eq!(told[3], "tmp_session_state s: no row should stand");
+        assert_eq!(told[2], "wem_transcription_text 1: no row should stand");
+        assert_eq!(told[3], "interaction_events evt-s7-000003: the row is missing");
+        assert_eq!(told[4], "tmp_session_state s: no row should stand");
     }
 }

@@ -23,7 +23,7 @@ impl Dice {
 type Rank = ((i64, String), bool, i64, String, u64);
 
 const KEYS: u64 = 12;
-const CHANGES: usize = 150;
+const CHANGES: usize = 240;
 const TABLES: [&str; 3] = ["by_plugin", "by_column", "by_time"];
 
 fn ddl() -> String {
@@ -65,13 +65,13 @@ fn history(source: &'static str, dice: &mut Dice) -> Vec<Change> {
         let table = usize::try_from(dice.below(TABLES.len() as u64)).unwrap();
         let id = dice.below(KEYS);
         let place = usize::try_from(id).unwrap();
-        let at = json!(micros(commit - commit % 3));
+        let at = json!(micros(commit - commit % 40));
         let key = json!({"id": id});
         let gone = if dice.below(4) == 0 { rows[table][place].take() } else { None };
         let change = match gone {
             Some(before) => Change::delete(source, commit, TABLES[table], key, before),
             None => {
-                let epoch = dice.below(6);
+                let epoch = dice.below(4);
                 let row = json!({
                     "id": id, "modification_epoch": epoch, "region_source": source,
                     "note": format!("{source} {}", dice.below(3)),
@@ -96,7 +96,8 @@ fn interleaved(east: &[Change], west: &[Change], dice: &mut Dice) -> Vec<Change>
             bias = dice.below(100);
         }
         let from_east = dice.below(100) < bias;
-        let next = if from_east { east.next().or_else(|| west.next()) } else { west.next().or_else(|| east.next()) };
+        let next =
+            if from_east { east.next().or_else(|| west.next()) } else { west.next().or_else(|| east.next()) };
         match next {
             Some(change) => stream.push(change.clone()),
             None => return stream,

@@ -3,7 +3,8 @@
 use reconverge_tests::{Change, Kind, Scene};
 use serde_json::{Value, json};
 
-const TABLES: &str = "CREATE TABLE goods (id bigint PRIMARY KEY NOT NULL, note text, version bigint NOT NULL);
+const TABLES: &str =
+    "CREATE TABLE goods (id bigint PRIMARY KEY NOT NULL, note text, version bigint NOT NULL);
     CREATE TABLE last (id bigint PRIMARY KEY NOT NULL, note text, version bigint NOT NULL);";
 const RULES: &str = "[[table]]\nname = \"goods\"\nkey = [\"id\"]\npolicy = \"max:version\"\n\n\
     [[table]]\nname = \"last\"\nkey = [\"id\"]\npolicy = \"take-incoming\"\n";
@@ -76,7 +77,11 @@ async fn promise_02_no_double_effect() {
         scene.publish(&changes).await;
         let report = scene.run().await;
         assert_eq!(rows(&scene).await, once);
-        assert_eq!((report.sum("applied"), report.sum("deleted"), report.sum("kept-current")), (0, 0, 0), "{report:?}");
+        assert_eq!(
+            (report.sum("applied"), report.sum("deleted"), report.sum("kept-current")),
+            (0, 0, 0),
+            "{report:?}"
+        );
         scene.audit().await;
     }
 }
@@ -89,7 +94,11 @@ async fn promise_03_key_order() {
         .flat_map(|round| {
             (1..=25_u64).map(move |id| {
                 let change = write("east", round * 100 + id, "last", id, round);
-                if round == 39 && id % 3 == 0 { change.with("after", json!({"id": id, "version": null})) } else { change }
+                if round == 39 && id % 3 == 0 {
+                    change.with("after", json!({"id": id, "version": null}))
+                } else {
+                    change
+                }
             })
         })
         .collect();

@@ -42,7 +42,8 @@ async fn promise_11_honest_holes_trimmed() {
         scene.publish(&changes(6..=20)).await;
         let stream = scene.jetstream.get_stream(&scene.stream).await.unwrap();
         stream.purge().sequence(11).await.unwrap();
-        refused(&scene, &["begins at sequence 11", "applied up to 5", "5 sequences between them are gone"]).await;
+        refused(&scene, &["begins at sequence 11", "applied up to 5", "5 sequences between them are gone"])
+            .await;
         assert_eq!(scene.column("SELECT count(*) FROM goods").await, ["5"]);
         // Only on the operator's word.
         scene.write(RULES);

@@ -11,14 +11,21 @@ const PAIRS: u64 = 150;
 
 #[tokio::test]
 async fn promise_04_priority_order() {
-    // A foreign key that is checked at once: any other order of the tables is refused by the database. The child's
-    // change comes before its parent's, and a parent's delete before its child's.
+    // A foreign key that is checked at once, and triggers that note the order of the statements. The child's change
+    // comes before its parent's, and a parent's delete before its child's.
     let ddl = "CREATE TABLE parents (id bigint PRIMARY KEY); \
-               CREATE TABLE children (id bigint PRIMARY KEY, parent bigint NOT NULL REFERENCES parents (id))";
+               CREATE TABLE children (id bigint PRIMARY KEY, parent bigint NOT NULL REFERENCES parents (id)); \
+               CREATE TABLE noted (number serial, what text); \
+               CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+                   INSERT INTO noted (what) VALUES (TG_TABLE_NAME || ' ' || TG_OP); RETURN NULL; END $$; \
+               CREATE TRIGGER n AFTER INSERT OR DELETE ON parents EXECUTE FUNCTION note(); \
+               CREATE TRIGGER n AFTER INSERT OR DELETE ON children EXECUTE FUNCTION note();";
     let mut scene = Scene::new("priority", Kind::Postgres, ddl).await;
     scene.rows = usize::try_from(2 * PAIRS).unwrap();
     let table = |name: &str, priority: u8| {
-        format!("[[table]]\nname = \"{name}\"\nkey = [\"id\"]\npriority = {priority}\npolicy = \"take-incoming\"\n\n")
+        format!(
+            "[[table]]\nname = \"{name}\"\nkey = [\"id\"]\npriority = {priority}\npolicy = \"take-incoming\"\n\n"
+        )
     };
     // So long a linger that a batch is as large as it may be.
     scene.write(&format!("{}{}", table("children", 1), table("parents", 0)));
@@ -53,6 +60,8 @@ async fn promise_04_priority_order() {
     let report = scene.run().await;
     assert_eq!((report.batches, report.sum("deleted")), (1, 2 * PAIRS), "{report:?}");
     assert_eq!(scene.column("SELECT count(*) FROM parents").await, ["0"]);
+    let noted = scene.column("SELECT what FROM noted ORDER BY number").await;
+    assert_eq!(noted, ["parents INSERT", "children INSERT", "children DELETE", "parents DELETE"]);
 }
 
 /// See `containment.rs` for every way to misbehave.
@@ -94,5 +103,7 @@ async fn promise_13_local_writes_are_seen() {
         scene.publish(&[of(2, 6)]).await;
         assert_eq!(scene.run().await.local_writes, 1);
         assert_eq!(scene.column("SELECT version FROM goods").await, ["7"]);
+        let met = scene.decisions().await.into_iter().next().unwrap();
+        assert_eq!(met.current_origin.as_deref(), Some("here"), "what stands is the application's, not ours");
     }
 }

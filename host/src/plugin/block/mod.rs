@@ -7,8 +7,8 @@ mod writer;
 #[cfg(test)]
 pub(super) mod tests;
 
-pub use hostile::answer_holds;
 pub(super) use answer::{Answered, BadAnswer, Wanted, WrittenColumn, check};
+pub use hostile::answer_holds;
 pub(super) use writer::{BlockWriter, Rows};
 
 /// Bytes of a column's head.

@@ -41,7 +41,9 @@ impl Policy {
 
     pub(super) fn deletes(self) -> Deletes {
         match self {
-            Policy::GreatestWin | Policy::CommitTimeWin | Policy::TakeIncoming | Policy::KeepCurrent => Deletes::Win,
+            Policy::GreatestWin | Policy::CommitTimeWin | Policy::TakeIncoming | Policy::KeepCurrent => {
+                Deletes::Win
+            }
             Policy::GreatestOrdered | Policy::CommitTimeOrdered | Policy::PluginOrdered => Deletes::Ordered,
         }
     }

@@ -1,8 +1,10 @@
 //! Resolve beside a plain serial oracle, on generated histories: whatever the batches, the end is the same.
 
+mod family;
 mod history;
 mod model;
 mod oracle;
+mod single_writer;
 
 use proptest::prelude::*;
 
@@ -85,5 +87,8 @@ fn a_rule_that_goes_by_arrival_diverges() {
     let a = run(Policy::TakeIncoming, &history, &[]);
     let b = run(Policy::TakeIncoming, &reversed, &[]);
     assert_ne!(a.rows(), b.rows());
-    assert_eq!(run(Policy::GreatestOrdered, &history, &[]).rows(), run(Policy::GreatestOrdered, &reversed, &[]).rows());
+    assert_eq!(
+        run(Policy::GreatestOrdered, &history, &[]).rows(),
+        run(Policy::GreatestOrdered, &reversed, &[]).rows()
+    );
 }

@@ -48,7 +48,8 @@ impl Stages for ByRank {
 
     fn merge(&mut self, contests: &Contests<'_>) -> Rulings {
         let rule = |contest: &crate::stages::Contest| {
-            let order = crate::resolve::order::by_columns(&[1], &contests.arenas, contest.incoming, contest.current);
+            let order =
+                crate::resolve::order::by_columns(&[1], &contests.arenas, contest.incoming, contest.current);
             assert_ne!(order, Ordering::Equal, "equal contract columns never reach a plugin");
             let verdict = if order == Ordering::Greater { Verdict::Take } else { Verdict::Keep };
             Ruling { verdict, archive: true, reason: None }
@@ -61,7 +62,8 @@ impl ModelSink {
     pub(super) fn new(policy: Policy) -> Self {
         let columns: Vec<ColumnShape> =
             ["id", "rank", "big"].map(|name| ColumnShape::new(name, Logical::Int)).into();
-        let shape = TableShape { name: "t".into(), columns: columns.clone(), key: vec![0], has_other_unique: false };
+        let shape =
+            TableShape { name: "t".into(), columns: columns.clone(), key: vec![0], has_other_unique: false };
         let names = Arc::new(Names::default());
         let region = names.intern("here").unwrap();
         let table = TablePlan {
@@ -115,11 +117,19 @@ impl ModelSink {
             let (part_keyed, part_wanted) = keys::keyed(&part, &self.plan, 0, &[]);
             let part_standing = self.standing(&part_wanted);
             let resolved = decide(
-                &part, &part_prepared, &part_keyed, &part_standing, &HashMap::new(), &mut ByRank, &self.plan, 1,
+                &part,
+                &part_prepared,
+                &part_keyed,
+                &part_standing,
+                &HashMap::new(),
+                &mut ByRank,
+                &self.plan,
+                1,
             )
             .close();
             let mut sums = *resolved.writes.counts.places();
-            let new = sums.iter_mut().zip(before.iter().chain(std::iter::repeat(&0))).position(|(a, b)| *a != *b);
+            let new =
+                sums.iter_mut().zip(before.iter().chain(std::iter::repeat(&0))).position(|(a, b)| *a != *b);
             self.counts.push(Disposition::ALL[new.expect("one more change has one more disposition")]);
             before = resolved.writes.counts.places().to_vec();
         }

@@ -48,7 +48,8 @@ impl Oracle {
             e.at
         };
         let back = k.gone.insert(e.source, e.kind == Kind::Delete).unwrap_or(false);
-        let outcome = if e.kind == Kind::Delete { delete(policy, k, e, at) } else { write(policy, k, e, at, back) };
+        let outcome =
+            if e.kind == Kind::Delete { delete(policy, k, e, at) } else { write(policy, k, e, at, back) };
         if e.let_go { Disposition::Filtered } else { outcome }
     }
 }

@@ -45,6 +45,7 @@ pub(super) fn plan(
             Ok(schema) => planned.payload_schema = schema,
             Err(problem) => problems.push(*problem),
         }
+        problems.extend(unlike_parents(pipeline, table, shape, shapes));
         tables.push(planned);
     }
     if !problems.is_empty() {
@@ -105,6 +106,33 @@ fn table_plan(
         shape: Arc::clone(shape),
         columns,
     }
+}
+
+/// Columns that name a parent and are of another type than its key: no row would ever find its parent.
+fn unlike_parents(
+    pipeline: &Pipeline,
+    table: &Table,
+    shape: &TableShape,
+    shapes: &[Arc<TableShape>],
+) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for dependency in &table.depends_on {
+        let parent = &shapes[dependency.parent];
+        for (column, key) in dependency.columns.iter().zip(&parent.key) {
+            let (Some(at), key) = (shape.column(column), &parent.columns[*key]) else { continue };
+            let logical = shape.columns[at].logical;
+            if logical != key.logical {
+                let what = format!(
+                    "`{}.{column}` is {logical}, the key `{}.{}` that it names is {}",
+                    shape.name, parent.name, key.name, key.logical
+                );
+                let mut problem = pipeline.problem(dependency.span.clone(), what);
+                problem.help("give both columns the same type in the sink");
+                problems.push(problem);
+            }
+        }
+    }
+    problems
 }
 
 fn parent(dependency: &Dependency, index: &impl Fn(&String) -> Option<usize>) -> plan::Parent {

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::checked::{Artifact, Pipeline, SinkTarget};
+use super::checked::{Artifact, Pipeline, SinkTarget, Table};
 use super::choices::Laws;
 use super::problem::Problem;
 
@@ -29,6 +29,17 @@ const NOT_YET: &[(&str, Places)] = &[
     }),
     ("lanes beside `main`", |plan| {
         plan.lanes.iter().filter(|lane| lane.name != "main").map(|lane| lane.span.clone()).collect()
+    }),
+    ("a table that `depends_on` itself", |plan| {
+        let own = |(place, table): (usize, &Table)| {
+            let spans = table.depends_on.iter().filter(|p| p.parent == place).map(|p| p.span.clone());
+            spans.collect::<Vec<_>>()
+        };
+        plan.tables.iter().enumerate().flat_map(own).collect()
+    }),
+    ("`depends_on` of a table with `policy = \"none\"`, which keeps no versions to wait by", |plan| {
+        let unversioned = plan.tables.iter().filter(|table| !table.policy.keeps_versions());
+        unversioned.flat_map(|table| &table.depends_on).map(|parent| parent.span.clone()).collect()
     }),
     ("a sink of kind `relay`", |plan| match plan.sink.target {
         SinkTarget::Relay { .. } => vec![plan.sink.span.clone()],

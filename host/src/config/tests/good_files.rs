@@ -73,6 +73,20 @@ fn what_comes_later_is_checked_and_then_refused_with_its_place() {
 }
 
 #[test]
+fn a_table_that_cannot_wait_for_a_parent_is_refused_with_its_place() {
+    let own = "depends_on = [{ table = \"orders\", columns = [\"parent\"] }]\nkey = [";
+    let plan = read(&MINIMAL.replace("key = [", own)).unwrap();
+    assert_eq!(
+        plan.unsupported()[0].message(),
+        "a table that `depends_on` itself: not supported by this version"
+    );
+    let child = "[[table]]\nname = \"lines\"\nkey = [\"id\"]\npolicy = \"none\"\n\
+                 depends_on = [{ table = \"orders\", columns = [\"order_id\"] }]\n";
+    let plan = read(&(MINIMAL.to_owned() + child)).unwrap();
+    assert!(plan.unsupported()[0].message().starts_with("`depends_on` of a table with `policy = \"none\"`"));
+}
+
+#[test]
 fn several_sources_have_names_and_make_key_images_doubtful() {
     let second = "[[source]]\nname = \"west\"\nstream = \"CDC_W\"\nsubjects = \"w.{partition}.>\"\n\n[sink]";
     let text = MINIMAL.replace("[source]", "[[source]]\nname = \"east\"").replace("[sink]", second);

@@ -130,7 +130,7 @@ async fn assemble<'a, K: Sink>(
         },
     };
     let stages = plugins::chain(&opened, &plan)?;
-    let decoder = Decoder::new(Arc::clone(&plan), config);
+    let decoder = Arc::new(Decoder::new(Arc::clone(&plan), config));
     Ok(Lane { source, sink, plan, decoder, stages, settings, progress })
 }
 

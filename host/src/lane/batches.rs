@@ -1,7 +1,10 @@
 //! Cuts what the reader delivers into batches: the two halves of a key change stay in one, and nothing behind the
-//! last wanted sequence gets in.
+//! last wanted sequence gets in. What a batch is decoded to needs nothing of the sink, so this runs ahead of the
+//! transaction by one batch.
 
 use reconverge_streams::source::{Delivery, Limits, Pulled, Reader, SourceError};
+
+use crate::{batch::Batch, decode::Decoder};
 
 use super::Until;
 
@@ -14,19 +17,50 @@ pub(super) struct Batches<R> {
     until: Until,
     /// The delete half of a key change whose create half had not arrived.
     held: Option<Delivery>,
-    scanned: u64,
+}
+
+/// How long to wait for a first message.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    Patiently,
+    Briefly,
+}
+
+fn decoded(pulled: Pulled, decoder: &Decoder) -> Batch {
+    if pulled.deliveries.is_empty() {
+        return Batch { scanned: pulled.scanned, ..Batch::default() };
+    }
+    decoder.decode(pulled)
 }
 
 impl<R: Reader> Batches<R> {
     pub(super) fn new(reader: R, limits: Limits, until: Until) -> Self {
-        Batches { reader, limits, until, held: None, scanned: 0 }
+        Batches { reader, limits, until, held: None }
     }
 
-    /// The next batch; empty where nothing came within the linger.
-    pub(super) async fn next(&mut self) -> Result<Pulled, SourceError> {
-        let mut pulled = self.reader.next(&self.limits).await?;
-        self.scanned = self.scanned.max(pulled.scanned);
+    /// The next batch, decoded; without deliveries where nothing came within the patience.
+    pub(super) async fn decoded(&mut self, decoder: &Decoder) -> Result<Batch, SourceError> {
+        let pulled = self.next(Wait::Patiently).await?;
+        Ok(decoded(pulled, decoder))
+    }
+
+    /// The batch that is there or comes within the linger: what a transaction in flight has no time to wait for.
+    pub(super) async fn decoded_ahead(&mut self, decoder: &Decoder) -> Result<Batch, SourceError> {
+        let pulled = self.next(Wait::Briefly).await?;
+        Ok(decoded(pulled, decoder))
+    }
+
+    /// The next batch; empty where nothing came. Half a key change is let go alone only after a patient wait.
+    async fn next(&mut self, wait: Wait) -> Result<Pulled, SourceError> {
+        let limits = match wait {
+            Wait::Patiently => self.limits.clone(),
+            Wait::Briefly => Limits { patience: self.limits.linger, ..self.limits.clone() },
+        };
+        let mut pulled = self.reader.next(&limits).await?;
         let waited_in_vain = pulled.deliveries.is_empty();
+        if waited_in_vain && wait == Wait::Briefly && self.held.is_some() {
+            return Ok(Pulled::default());
+        }
         if let Some(held) = self.held.take() {
             pulled.deliveries.insert(0, held);
         }
@@ -76,7 +110,7 @@ mod tests {
     }
 
     async fn sequences(batches: &mut Batches<Script>) -> (Vec<u64>, u64) {
-        let pulled = batches.next().await.unwrap();
+        let pulled = batches.next(Wait::Patiently).await.unwrap();
         (pulled.deliveries.iter().map(|d| d.sequence).collect(), pulled.scanned)
     }
 
@@ -93,6 +127,14 @@ mod tests {
         let mut b = batches(vec![vec![delivery(2, true)]], Until::Forever);
         assert_eq!(sequences(&mut b).await, (vec![], 0));
         assert_eq!(sequences(&mut b).await, (vec![2], 9));
+    }
+
+    #[tokio::test]
+    async fn a_brief_wait_does_not_part_the_halves() {
+        let mut b = batches(vec![vec![delivery(2, true)], vec![], vec![delivery(3, false)]], Until::Forever);
+        assert_eq!(sequences(&mut b).await, (vec![], 0));
+        assert!(b.next(Wait::Briefly).await.unwrap().deliveries.is_empty());
+        assert_eq!(sequences(&mut b).await, (vec![2, 3], 3));
     }
 
     #[tokio::test]

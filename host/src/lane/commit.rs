@@ -6,7 +6,7 @@ use std::{collections::HashMap, time::Duration};
 use reconverge_streams::{
     checkpoint::Checkpoint,
     sink::{Claim, CommitError, Sink, SinkError},
-    source::{Pulled, Source},
+    source::Source,
     table::TableId,
     writes::ChangeIndex,
 };
@@ -49,14 +49,13 @@ pub(super) struct Committed {
 }
 
 impl<S: Source, K: Sink> Lane<'_, S, K> {
-    /// Decodes, decides and commits what was pulled.
+    /// Decides and commits what was pulled and decoded.
     pub(super) async fn commit(
         &mut self,
-        pulled: Pulled,
+        mut batch: Batch,
         claim: &mut K::Claim,
         generation: i64,
     ) -> Result<Committed, LaneError> {
-        let mut batch = self.decoder.decode(pulled);
         batch.include_relatives(&self.plan);
         self.commit_batch(batch, &[], claim, generation).await
     }

@@ -1,4 +1,5 @@
-//! A lane: pulls, decodes, decides, commits, releases. One batch at a time, in order.
+//! A lane: pulls, decodes, decides, commits, releases. In order, one transaction at a time; while one is in flight,
+//! the next batch is pulled and decoded.
 //!
 //! The loop is thin: what to do is decided by pure parts ([`crate::decode`], [`crate::resolve`]), and how far we
 //! are stands in the sink. Any doubt ends the current claim, and the lane begins again from the checkpoint.
@@ -13,11 +14,11 @@ use std::{future::Future, sync::Arc, time::Duration};
 use reconverge_streams::{
     checkpoint::Checkpoint,
     sink::{Claim, ClaimRequest, Sink, SinkError},
-    source::{Limits, Source, SourceError, StreamFacts},
+    source::{Limits, Reader, Source, SourceError, StreamFacts},
 };
 use tokio::time::Instant;
 
-use crate::{decode::Decoder, plan::Plan, stages::Stages};
+use crate::{batch::Batch, decode::Decoder, plan::Plan, stages::Stages};
 
 use self::{batches::Batches, commit::Committed};
 pub use self::{
@@ -134,7 +135,7 @@ pub struct Lane<'a, S: Source, K: Sink> {
     /// What to decide by.
     pub plan: Arc<Plan>,
     /// Bytes to changes.
-    pub decoder: Decoder,
+    pub decoder: Arc<Decoder>,
     /// Plugins.
     pub stages: Box<dyn Stages>,
     /// The rest.
@@ -247,6 +248,8 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
     ) -> Result<(), LaneError> {
         let mut idle_since = Instant::now();
         let mut swept_at = Instant::now();
+        let decoder = Arc::clone(&self.decoder);
+        let mut ahead = None;
         loop {
             if self.is_done(claim.checkpoint()) {
                 return Ok(());
@@ -255,20 +258,23 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
                 self.sweep(claim, generation, report).await?;
                 swept_at = Instant::now();
             }
-            let pulled = tokio::select! {
+            let batch = tokio::select! {
                 biased;
                 () = shutdown.as_mut() => return Ok(()),
-                pulled = batches.next() => pulled?,
+                batch = next(&mut ahead, batches, &decoder) => batch?,
             };
-            if pulled.deliveries.is_empty() {
-                if idle_since.elapsed() >= IDLE || pulled.scanned > claim.checkpoint().scanned {
-                    claim.idle(pulled.scanned).await?;
+            if batch.deliveries.is_empty() {
+                if idle_since.elapsed() >= IDLE || batch.scanned > claim.checkpoint().scanned {
+                    claim.idle(batch.scanned).await?;
                     self.progress.committed(claim.checkpoint());
                     idle_since = Instant::now();
                 }
                 continue;
             }
-            let Committed { resolved, checkpoint } = self.commit(pulled, claim, generation).await?;
+            let committing = self.commit(batch, claim, generation);
+            let (committed, decoded) = tokio::join!(committing, batches.decoded_ahead(&decoder));
+            let Committed { resolved, checkpoint } = committed?;
+            ahead = Some(decoded);
             batches.release(checkpoint.sequence).await;
             self.progress.committed(&checkpoint);
             report.add(&resolved, &self.plan);
@@ -339,6 +345,18 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
             );
         }
         Ok(())
+    }
+}
+
+/// The batch that was decoded ahead, or else the next one.
+async fn next<R: Reader>(
+    ahead: &mut Option<Result<Batch, SourceError>>,
+    batches: &mut Batches<R>,
+    decoder: &Decoder,
+) -> Result<Batch, SourceError> {
+    match ahead.take() {
+        Some(batch) => batch,
+        None => batches.decoded(decoder).await,
     }
 }
 

@@ -41,12 +41,13 @@ const LOCK: &str = "SELECT CASE WHEN u.alone THEN pg_advisory_xact_lock(u.hash) 
 const KNOWN: &str = "SELECT u.ord, v.standing, \
     EXISTS (SELECT FROM reconverge.dead_letter d WHERE d.target = $1::smallint AND d.key = u.key AND d.state = 'open') \
     FROM unnest($2::bytea[]) WITH ORDINALITY AS u(key, ord) \
-    LEFT JOIN reconverge.version v ON v.target = $1 AND v.key = u.key";
+    LEFT JOIN LATERAL (SELECT w.standing FROM reconverge.version w WHERE w.target = $1::smallint AND w.key = u.key \
+    OFFSET 0) v ON true";
 
 /// The kept rows that wait for some parents. Parameters: the parents' number, their keys.
 const WAITING: &str = "SELECT p.target, p.key FROM unnest($2::bytea[]) AS u(key) \
-    JOIN reconverge.parked p ON p.waits_target = $1::smallint AND p.waits_key = u.key \
-    WHERE p.why IN ('parent', 'orphaned')";
+    CROSS JOIN LATERAL (SELECT q.target, q.key FROM reconverge.parked q WHERE q.waits_target = $1::smallint \
+    AND q.waits_key = u.key AND q.why IN ('parent', 'orphaned') OFFSET 0) p";
 
 /// One part of what is asked, with the keys that the server can read (`None`: all).
 struct Part<'a> {

@@ -22,7 +22,8 @@ use super::{
 /// The kept rows of a table's keys, by place. Parameters: the table's number, the keys.
 pub(super) const READ: &str = "SELECT u.ord, p.change, p.why, p.waits_target, p.waits_key \
     FROM unnest($2::bytea[]) WITH ORDINALITY AS u(key, ord) \
-    JOIN reconverge.parked p ON p.target = $1::smallint AND p.key = u.key AND p.why IN ('parent', 'orphaned')";
+    CROSS JOIN LATERAL (SELECT q.* FROM reconverge.parked q WHERE q.target = $1::smallint AND q.key = u.key \
+    AND q.why IN ('parent', 'orphaned') OFFSET 0) p";
 
 /// Takes what is kept of some keys out of `parked`.
 const REMOVE: &str = "DELETE FROM reconverge.parked p USING unnest($1::int2[], $2::bytea[]) AS u(target, key) \

@@ -154,11 +154,12 @@ impl Records for PostgresSink {
             Vec::new()
         } else {
             ids.load(&client).await.map_err(failed)?;
-            self.read(unlocked(standing::VERSIONS), &[&Param::Int2(id), &Param::Byteas(&wanted.keys)]).await?
+            self.read(&unlocked(standing::VERSIONS), &[&Param::Int2(id), &Param::Byteas(&wanted.keys)])
+                .await?
         };
         let params = standing::key_params(&target, &wanted.cells, None);
         let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(|p| p as _).collect();
-        let rows = client.query(unlocked(&target.select()), &params).await.map_err(failed)?;
+        let rows = client.query(&unlocked(&target.select()), &params).await.map_err(failed)?;
         let found = Found { target: &target, wanted: &wanted, versions, rows, picked: None };
         let ordered_by = found.versions.first().and_then(|row| row.get::<_, Option<String>>(13));
         let (mut stands, _, _) = standing::read(&found, &ids).map_err(lane::unlike)?;
@@ -190,9 +191,9 @@ impl Records for PostgresSink {
     }
 }
 
-/// A batch's statement as a read: without the locks at its end.
-fn unlocked(sql: &str) -> &str {
-    sql.split(" FOR UPDATE").next().unwrap_or(sql)
+/// A batch's statement as a read: without its lock clause, wherever that stands.
+fn unlocked(sql: &str) -> String {
+    sql.replace(" FOR UPDATE OF t", "").replace(" FOR UPDATE", "")
 }
 
 /// How the lanes of a pipeline begin; of all pipelines: with anything.

@@ -76,11 +76,13 @@ impl Open {
 pub(super) const LOCK: &str = "SELECT pg_current_xact_id()::xid FROM reconverge.checkpoint \
     WHERE lane = $1::text AND epoch = $2::bigint AND sequence = $3::bigint FOR UPDATE";
 
-/// Locks the versions of a table's keys, in their order.
+/// Locks the versions of a table's keys, in their order. Lateral, as all that looks the sidecar up by target and key:
+/// while the table is empty a join is planned the other way round, all versions of the target against all keys, and
+/// that plan stays for as long as the statement is prepared (seen: 540 ms a batch at 50,000 versions, 4 ms so).
 pub(super) const VERSIONS: &str = "SELECT u.ord, v.xmin, v.standing, v.origin, v.committed_at, v.seen_source, v.seen_epoch, \
     v.seen_commit, v.seen_ordinal, v.seen_deleted, v.seen_at, v.row_xmin, v.clock::text, v.ordered_by::text \
-    FROM unnest($2::bytea[]) WITH ORDINALITY AS u(key, ord) \
-    JOIN reconverge.version v ON v.target = $1::smallint AND v.key = u.key ORDER BY u.ord FOR UPDATE OF v";
+    FROM unnest($2::bytea[]) WITH ORDINALITY AS u(key, ord) CROSS JOIN LATERAL (SELECT w.xmin, w.* \
+    FROM reconverge.version w WHERE w.target = $1::smallint AND w.key = u.key FOR UPDATE) v ORDER BY u.ord";
 
 /// The key that a lane's gate is kept under, for a table without versions: no canonical key begins with 0xff.
 pub(super) fn gate_key(lane: &str) -> Vec<u8> {

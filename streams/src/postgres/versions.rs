@@ -148,11 +148,13 @@ fn version_sql(mode: Mode, seen: &[String; 6], from: &str) -> String {
     if mode == Mode::Update {
         let set: Vec<String> =
             SEEN.iter().zip(seen).map(|(name, value)| format!("{name} = {value}")).collect();
-        // Without an xmin the row was not touched, and what is remembered of it stays.
+        // Without an xmin the row was not touched, and what is remembered of it stays. The rows are looked up first and
+        // joined by their place: they were locked when the batch began, so that does not move.
         return format!(
             "UPDATE reconverge.version v SET standing = u.standing, origin = u.origin, committed_at = u.committed_at, \
              {}, row_xmin = coalesce(u.row_xmin, v.row_xmin), clock = u.clock, ordered_by = u.ordered_by \
-             FROM {from} WHERE v.target = $1::int2 AND v.key = u.key",
+             FROM (SELECT u.*, w.place FROM {from} CROSS JOIN LATERAL (SELECT w.ctid AS place \
+             FROM reconverge.version w WHERE w.target = $1::int2 AND w.key = u.key OFFSET 0) w) u WHERE v.ctid = u.place",
             set.join(", ")
         );
     }

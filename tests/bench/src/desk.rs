@@ -56,8 +56,8 @@ pub(crate) fn workload_ddl(tables: u64) -> String {
     let table = |table: u64| {
         format!(
             "CREATE TABLE {} (schedule_id BIGINT PRIMARY KEY NOT NULL, agent_id BIGINT NOT NULL, \
-             shift_start TIMESTAMPTZ NOT NULL, shift_end TIMESTAMPTZ, modification_epoch BIGINT NOT NULL, \
-             region_source TEXT NOT NULL, notes TEXT, overtime_minutes INTEGER);",
+             shift_start TIMESTAMPTZ NOT NULL, modification_epoch BIGINT NOT NULL, \
+             region_source TEXT NOT NULL, notes TEXT, overtime INTEGER);",
             table_name(table)
         )
     };

@@ -40,10 +40,10 @@ pub(crate) struct Bound {
 
 /// The three plugins of a variant. The filter weighs every column of every row, the mapping fills two columns.
 pub(crate) fn plugins(variant: Variant) -> Vec<Bound> {
-    let every = "agent_schedules_*";
+    let every = "schedules_*";
     let sparse = json!({ "tables": [every], "empty_share_max": 0.9 });
     let filter = Bound { name: "drop-temporary", stage: "filter", config: json!({ "sparse": sparse }) };
-    let columns = json!({ "notes": { "from": "remark" }, "overtime_minutes": { "from": "overtime_minutes", "default": 0 } });
+    let columns = json!({ "notes": { "from": "remark" }, "overtime": { "from": "overtime", "default": 0 } });
     let versions = json!({ "3": { "columns": columns } });
     let rules = json!({ "tables": [{ "table": every, "versions": versions }] });
     let mapping = Bound { name: "schema-map", stage: "mapping", config: rules };

@@ -26,30 +26,26 @@ pub(crate) struct Rows {
 struct Row {
     schedule_id: i64,
     agent_id: i64,
-    shift: [SystemTime; 2],
-    shift_text: [String; 2],
+    shift_start: SystemTime,
+    shift_text: String,
     modification_epoch: i64,
     region_source: &'static str,
     notes: String,
-    overtime_minutes: i32,
+    overtime: i32,
 }
 
 impl Rows {
     /// The rows of changes that delete nothing.
     pub(crate) fn of(events: &[Event]) -> Rows {
-        let row = |event: &Event| {
-            let instants = [event.shift_start, event.shift_end()];
-            Row {
-                schedule_id: event.schedule_id,
-                agent_id: event.agent_id,
-                shift: instants
-                    .map(|micros| SystemTime::UNIX_EPOCH + Duration::from_micros(micros.unsigned_abs())),
-                shift_text: instants.map(text_of),
-                modification_epoch: event.modification_epoch,
-                region_source: event.source,
-                notes: event.notes.clone(),
-                overtime_minutes: i32::try_from(event.overtime_minutes).unwrap_or_default(),
-            }
+        let row = |event: &Event| Row {
+            schedule_id: event.schedule_id,
+            agent_id: event.agent_id,
+            shift_start: SystemTime::UNIX_EPOCH + Duration::from_micros(event.shift_start.unsigned_abs()),
+            shift_text: text_of(event.shift_start),
+            modification_epoch: event.modification_epoch,
+            region_source: event.source,
+            notes: event.notes.clone(),
+            overtime: i32::try_from(event.overtime).unwrap_or_default(),
         };
         Rows { rows: events.iter().map(row).collect() }
     }
@@ -61,10 +57,10 @@ impl Rows {
 /// SQLite refuses something.
 pub(crate) fn sqlite(file: &Path, rows: &Rows) -> Result<Duration> {
     let sql = format!(
-        "INSERT INTO {} VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (schedule_id) DO UPDATE SET \
-         agent_id = excluded.agent_id, shift_start = excluded.shift_start, shift_end = excluded.shift_end, \
+        "INSERT INTO {} VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (schedule_id) DO UPDATE SET \
+         agent_id = excluded.agent_id, shift_start = excluded.shift_start, \
          modification_epoch = excluded.modification_epoch, region_source = excluded.region_source, \
-         notes = excluded.notes, overtime_minutes = excluded.overtime_minutes",
+         notes = excluded.notes, overtime = excluded.overtime",
         table_name(0)
     );
     let start = Instant::now();
@@ -77,12 +73,11 @@ pub(crate) fn sqlite(file: &Path, rows: &Rows) -> Result<Duration> {
             statement.execute(params![
                 row.schedule_id,
                 row.agent_id,
-                row.shift_text[0],
-                row.shift_text[1],
+                row.shift_text,
                 row.modification_epoch,
                 row.region_source,
                 row.notes,
-                row.overtime_minutes
+                row.overtime
             ])?;
         }
         drop(statement);
@@ -98,11 +93,11 @@ pub(crate) fn sqlite(file: &Path, rows: &Rows) -> Result<Duration> {
 /// PostgreSQL refuses something.
 pub(crate) async fn postgres(url: &str, rows: &Rows) -> Result<Duration> {
     let sql = format!(
-        "INSERT INTO {} SELECT * FROM unnest($1::int8[], $2::int8[], $3::timestamptz[], $4::timestamptz[], \
-         $5::int8[], $6::text[], $7::text[], $8::int4[]) ON CONFLICT (schedule_id) DO UPDATE SET \
-         agent_id = excluded.agent_id, shift_start = excluded.shift_start, shift_end = excluded.shift_end, \
+        "INSERT INTO {} SELECT * FROM unnest($1::int8[], $2::int8[], $3::timestamptz[], $4::int8[], \
+         $5::text[], $6::text[], $7::int4[]) ON CONFLICT (schedule_id) DO UPDATE SET \
+         agent_id = excluded.agent_id, shift_start = excluded.shift_start, \
          modification_epoch = excluded.modification_epoch, region_source = excluded.region_source, \
-         notes = excluded.notes, overtime_minutes = excluded.overtime_minutes",
+         notes = excluded.notes, overtime = excluded.overtime",
         table_name(0)
     );
     let ready: Vec<Arrays<'_>> = rows.rows.chunks(TRANSACTION).map(Arrays::of).collect();
@@ -123,7 +118,6 @@ struct Arrays<'a> {
     ids: Vec<i64>,
     agents: Vec<i64>,
     starts: Vec<SystemTime>,
-    ends: Vec<SystemTime>,
     epochs: Vec<i64>,
     regions: Vec<&'a str>,
     notes: Vec<&'a str>,
@@ -138,27 +132,17 @@ impl<'a> Arrays<'a> {
         for (_, row) in rows.iter().enumerate().filter(|(place, row)| last[&row.schedule_id] == *place) {
             arrays.ids.push(row.schedule_id);
             arrays.agents.push(row.agent_id);
-            arrays.starts.push(row.shift[0]);
-            arrays.ends.push(row.shift[1]);
+            arrays.starts.push(row.shift_start);
             arrays.epochs.push(row.modification_epoch);
             arrays.regions.push(row.region_source);
             arrays.notes.push(&row.notes);
-            arrays.overtimes.push(row.overtime_minutes);
+            arrays.overtimes.push(row.overtime);
         }
         arrays
     }
 
-    fn params(&self) -> [&(dyn ToSql + Sync); 8] {
-        [
-            &self.ids,
-            &self.agents,
-            &self.starts,
-            &self.ends,
-            &self.epochs,
-            &self.regions,
-            &self.notes,
-            &self.overtimes,
-        ]
+    fn params(&self) -> [&(dyn ToSql + Sync); 7] {
+        [&self.ids, &self.agents, &self.starts, &self.epochs, &self.regions, &self.notes, &self.overtimes]
     }
 }
 

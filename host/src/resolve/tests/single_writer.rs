@@ -112,8 +112,10 @@ fn resolved(plan: &Plan, changes: &[(i64, u64, i64)], gate: Vec<Seen>) -> Resolv
     let batch = batch(plan, changes);
     let (keyed, _) = keys::keyed(&batch, plan, 0, &[]);
     let standing = Standing { tables: vec![StandingTable { gate, ..StandingTable::default() }] };
-    let passed =
-        PreparedTable { passed: vec![Passed::Keep; changes.len()], residency_passed: vec![true; changes.len()] };
+    let passed = PreparedTable {
+        passed: vec![Passed::Keep; changes.len()],
+        residency_passed: vec![true; changes.len()],
+    };
     let prepared = Prepared { tables: vec![passed] };
     decide(&batch, &prepared, &keyed, &standing, &HashMap::new(), &mut Nobody, plan, 1).close()
 }

@@ -35,7 +35,7 @@ const DISPOSITIONS: [&str; 16] = [
     "too-old",
 ];
 /// How many kinds of conflicts have a line of their own.
-const KINDS_SHOWN: usize = 3;
+const KINDS_SHOWN: usize = 2;
 /// What a shown schedule tells.
 const TOLD: [&str; 5] = ["modification_epoch", "region_source", "agent_id", "shift_start", "notes"];
 
@@ -352,8 +352,7 @@ mod tests {
         ];
         let expected = "  update_origin_differs     1 050  applied 20, kept-current 1 030
   delete_origin_differs         2  deleted 2
-  insert_exists                 2  applied 2
-  others                        2  2 kinds, see `reconverge status`
+  others                        4  3 kinds, see `reconverge status`
 ";
         assert_eq!(conflicts(&counts), expected);
     }

@@ -2,10 +2,10 @@
 //!
 //! Pure: no clock, no SQL, no broker. The rules are SURFACE (g); a serial oracle that takes one change after
 //! another must end with the same rows, whatever the batches. In reading order: [`keys`] says what to ask the
-//! sink for, [`levels`] cuts a table's changes into rounds, [`state`] is what stands for a key, [`gate`] lets a
-//! change by, [`order`] compares, [`table`] decides round by round, [`settle`] lets
-//! a decision take effect, [`compose`] fills rows, [`history`] keeps
-//! conflicts, [`family`] says which rows that stand are in the sink, [`net`] turns the end state into writes.
+//! sink for, `levels` cuts a table's changes into rounds, `state` is what stands for a key, [`gate`] lets a
+//! change by, [`order`] compares, `table` decides round by round, `settle` lets
+//! a decision take effect, `compose` fills rows, `history` keeps
+//! conflicts, `family` says which rows that stand are in the sink, `net` turns the end state into writes.
 
 pub mod keys;
 pub mod gate;

@@ -89,7 +89,7 @@ fn table_plan(
         priority: i32::try_from(table.priority).unwrap_or(i32::MAX),
         depends_on: table.depends_on.iter().map(|d| parent(d, &index)).collect(),
         rule: rule(&table.policy, asked, &index, names),
-        rule_name: rule_name(&table.policy).into(),
+        rule_name: table.policy.to_string().into(),
         deletes: match table.deletes {
             Deletes::Ordered => plan::Deletes::Ordered,
             Deletes::Win => plan::Deletes::Win,
@@ -158,21 +158,6 @@ fn rule(policy: &Policy, asked: &Asked, index: &impl Fn(&String) -> Option<usize
             Rule::OriginPriority(origins.iter().map(id).collect())
         }
         Policy::Plugin(_) => Rule::Plugin(asked.order_columns.iter().filter_map(index).collect()),
-    }
-}
-
-/// The rule in the words of the configuration, for the history.
-fn rule_name(policy: &Policy) -> String {
-    match policy {
-        Policy::None => "none".to_owned(),
-        Policy::KeepCurrent => "keep-current".to_owned(),
-        Policy::TakeIncoming => "take-incoming".to_owned(),
-        Policy::LwwCommitTime => "lww:commit-time".to_owned(),
-        Policy::Lww(column) => format!("lww:{column}"),
-        Policy::Max(column) => format!("max:{column}"),
-        Policy::Columns(columns) => format!("max:{}", columns.join(",")),
-        Policy::OriginPriority(origins) => format!("origin-priority:{}", origins.join(",")),
-        Policy::Plugin(name) => format!("plugin:{name}"),
     }
 }
 

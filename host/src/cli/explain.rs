@@ -6,10 +6,7 @@ use reconverge_streams::{
 };
 use serde::Serialize;
 
-use crate::{
-    assemble,
-    config::{Deletes, Policy},
-};
+use crate::{assemble, config::Deletes};
 
 use super::{
     arguments::{Explain, Global},
@@ -69,7 +66,7 @@ pub(super) async fn explain(global: &Global, asked: &Explain) -> Result<Exit, Fa
     let explained = Explained {
         table: shape.name.clone(),
         key: serde_json::from_str(&key_json).unwrap_or_default(),
-        policy: table.map(|table| policy(&table.policy)).unwrap_or_default(),
+        policy: table.map(|table| table.policy.to_string()).unwrap_or_default(),
         deletes: table.filter(|table| table.policy.is_ordering()).map(|table| deletes(table.deletes)),
         record: records.key(&shape, &key, &cells).await?,
         kept,
@@ -80,21 +77,6 @@ pub(super) async fn explain(global: &Global, asked: &Explain) -> Result<Exit, Fa
     };
     output::show(global.json, &explained, story::story)?;
     Ok(Exit::Done)
-}
-
-/// A rule in the words of the file.
-fn policy(policy: &Policy) -> String {
-    match policy {
-        Policy::None => "none".to_owned(),
-        Policy::KeepCurrent => "keep-current".to_owned(),
-        Policy::TakeIncoming => "take-incoming".to_owned(),
-        Policy::LwwCommitTime => "lww:commit-time".to_owned(),
-        Policy::Lww(column) => format!("lww:{column}"),
-        Policy::Max(column) => format!("max:{column}"),
-        Policy::Columns(columns) => format!("max:{}", columns.join(",")),
-        Policy::OriginPriority(regions) => format!("origin-priority:{}", regions.join(",")),
-        Policy::Plugin(name) => format!("plugin:{name}"),
-    }
 }
 
 fn deletes(deletes: Deletes) -> String {

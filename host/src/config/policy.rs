@@ -1,5 +1,7 @@
 //! Who stands where two changes meet: a table's policy, from its words to a value.
 
+use std::fmt;
+
 use super::spelling;
 
 /// A table's order. One per table, whatever the kind of conflict: rules that differ by kind form cycles.
@@ -90,6 +92,23 @@ impl Policy {
     /// Whether versions are kept per row; without them local writes are not seen.
     pub fn keeps_versions(&self) -> bool {
         *self != Self::None
+    }
+}
+
+/// In the words of the file; a plugin as `plugin:name`.
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("none"),
+            Self::KeepCurrent => f.write_str("keep-current"),
+            Self::TakeIncoming => f.write_str("take-incoming"),
+            Self::LwwCommitTime => f.write_str("lww:commit-time"),
+            Self::Lww(column) => write!(f, "lww:{column}"),
+            Self::Max(column) => write!(f, "max:{column}"),
+            Self::Columns(columns) => write!(f, "max:{}", columns.join(",")),
+            Self::OriginPriority(regions) => write!(f, "origin-priority:{}", regions.join(",")),
+            Self::Plugin(name) => write!(f, "plugin:{name}"),
+        }
     }
 }
 

@@ -12,6 +12,7 @@ pub mod decode;
 pub mod stages;
 pub mod plugin;
 pub mod resolve;
+pub mod generation;
 pub mod lane;
 pub mod assemble;
 pub mod cli;

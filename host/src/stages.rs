@@ -173,4 +173,9 @@ pub trait Stages: Send {
 
     /// Merge of one round of one table.
     fn merge(&mut self, contests: &Contests<'_>) -> Rulings;
+
+    /// Calls that failed so far: traps, limits, bad answers and errors. Of plain closures there are none.
+    fn faults(&self) -> u64 {
+        0
+    }
 }

@@ -62,7 +62,7 @@ pub async fn audit(pipeline: &Pipeline) -> Result<AuditReport, RunError> {
     let sidecar = sidecar(pipeline).await?;
     let shapes: Vec<_> = sidecar.shapes(pipeline).await?.into_iter().map(Arc::new).collect();
     let asked = vec![plan::Asked::default(); shapes.len()];
-    let plan = Arc::new(plan::plan(pipeline, &shapes, &asked)?);
+    let plan = Arc::new(plan::plan(pipeline, &shapes, &asked, Arc::default())?);
     let config = &pipeline.sources[0];
     let source = ends::source(pipeline, config, false).await?;
     let decoder = Decoder::new(plan, config);

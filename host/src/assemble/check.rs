@@ -79,7 +79,7 @@ async fn check_sink<K: Sink>(pipeline: &Pipeline, sink: &K, found: &mut Findings
         Ok(shapes) => {
             let shapes: Vec<_> = shapes.into_iter().map(Arc::new).collect();
             let planned = plugins::open(pipeline, &shapes)
-                .and_then(|opened| plan::plan(pipeline, &shapes, &opened.asked));
+                .and_then(|opened| plan::plan(pipeline, &shapes, &opened.asked, Arc::default()));
             if let Err(error) = planned {
                 found.add(pipeline, span(), error);
             }

@@ -24,7 +24,8 @@ pub(super) struct Asked {
     pub(super) order_columns: Vec<String>,
 }
 
-/// Makes the plan. `asked` has one entry per table, in the order of `pipeline.tables` and `shapes`.
+/// Makes the plan. `asked` has one entry per table, in the order of `pipeline.tables` and `shapes`; `names` are
+/// those of the process, the same for all plans that a claim may meet.
 ///
 /// # Errors
 /// [`RunError::Configuration`] for a payload schema that is none.
@@ -32,8 +33,8 @@ pub(super) fn plan(
     pipeline: &Pipeline,
     shapes: &[Arc<TableShape>],
     asked: &[Asked],
+    names: Arc<Names>,
 ) -> Result<Plan, RunError> {
-    let names = Arc::new(Names::default());
     let intern = |name: &str| names.intern(name).expect("a configuration has fewer than 65,535 names");
     let region = intern(&pipeline.region);
     let mut problems = Vec::new();

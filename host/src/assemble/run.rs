@@ -12,7 +12,8 @@ use reconverge_streams::{
 use crate::{
     config::{OnHole, Pipeline, SinkTarget, Source},
     decode::Decoder,
-    lane::{Lane, LaneSettings, Lanes, Progress, Retry, RunReport, Until},
+    generation::{Generation, Live, Rules},
+    lane::{Followed, Lane, LaneSettings, Lanes, Progress, Retry, RunReport, Until},
 };
 
 use super::{RunError, ends, plan, plugins, sidecar};
@@ -96,7 +97,7 @@ async fn assemble<'a, K: Sink>(
 ) -> Result<Lane<'a, JetStreamSource, K>, RunError> {
     let shapes = ends::shapes(pipeline, sink).await?.into_iter().map(Arc::new).collect::<Vec<_>>();
     let opened = plugins::open(pipeline, &shapes)?;
-    let plan = Arc::new(plan::plan(pipeline, &shapes, &opened.asked)?);
+    let plan = Arc::new(plan::plan(pipeline, &shapes, &opened.asked, Arc::default())?);
     let facts = source.inspect().await?;
     let lane = LaneId {
         pipeline: pipeline.name.clone(),
@@ -129,9 +130,20 @@ async fn assemble<'a, K: Sink>(
             RunUntil::Sequence(sequence) => Until::Sequence(sequence),
         },
     };
-    let stages = plugins::chain(&opened, &plan)?;
     let decoder = Arc::new(Decoder::new(Arc::clone(&plan), config));
-    Ok(Lane { source, sink, plan, decoder, stages, settings, progress })
+    let stages = plugins::chain(&opened, &plan)?;
+    let description = opened.generation_description();
+    let rules = {
+        let (plan, decoder) = (Arc::clone(&plan), Arc::clone(&decoder));
+        move |_: &str| {
+            let stages = plugins::chain(&opened, &plan).map_err(|error| error.to_string())?;
+            Ok(Rules { plan: Arc::clone(&plan), decoder: Arc::clone(&decoder), stages })
+        }
+    };
+    let generation = Arc::new(Generation::new(1, description, None, rules));
+    let followed = Followed::new(&generation);
+    let live = Arc::new(Live::new(generation));
+    Ok(Lane { source, sink, plan, decoder, stages, followed, live, settings, progress })
 }
 
 fn limits(pipeline: &Pipeline) -> Limits {

@@ -17,7 +17,7 @@ use crate::{
     stages::Prepared,
 };
 
-use super::{Lane, LaneError, Until};
+use super::{Lane, LaneError, Until, follow};
 
 /// How often and how long to try again what passes by itself.
 #[derive(Clone, Copy, Debug)]
@@ -48,16 +48,34 @@ pub(super) struct Committed {
     pub(super) checkpoint: Checkpoint,
 }
 
+/// What a batch came to.
+enum Ended {
+    Committed(Box<Committed>),
+    /// A generation on trial failed so often that nothing was written; the batch, and how often.
+    Faulted(Batch, u64),
+}
+
 impl<S: Source, K: Sink> Lane<'_, S, K> {
-    /// Decides and commits what was pulled and decoded.
+    /// Decides and commits what was pulled and decoded. Where a new generation fails on it too often, the batch is
+    /// decided by the one before.
     pub(super) async fn commit(
         &mut self,
         mut batch: Batch,
         claim: &mut K::Claim,
-        generation: i64,
+        generation: &mut i64,
     ) -> Result<Committed, LaneError> {
-        batch.include_relatives(&self.plan);
-        self.commit_batch(batch, &[], claim, generation).await
+        let mut may_fall_back = true;
+        loop {
+            batch.include_relatives(&self.plan);
+            match self.commit_batch(batch, &[], claim, *generation, may_fall_back).await? {
+                Ended::Committed(committed) => return Ok(*committed),
+                Ended::Faulted(faulted, faults) => {
+                    claim.abandon().await;
+                    may_fall_back = self.fall_back(faults, claim, generation).await?;
+                    batch = follow::decoded_again(faulted, &self.decoder);
+                }
+            }
+        }
     }
 
     /// Puts in kept rows whose parent stands by now, although no batch of this lane brought it.
@@ -71,7 +89,10 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         let mut batch = Batch { through: sequence, scanned: sequence, ..Batch::default() };
         swept.iter().for_each(|(table, _)| batch.include(*table, &self.plan));
         batch.include_relatives(&self.plan);
-        self.commit_batch(batch, swept, claim, generation).await
+        match self.commit_batch(batch, swept, claim, generation, false).await? {
+            Ended::Committed(committed) => Ok(*committed),
+            Ended::Faulted(..) => Err(halted("a sweep that may not fall back did".to_owned())),
+        }
     }
 
     async fn commit_batch(
@@ -80,15 +101,22 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         swept: &[(TableId, Vec<Vec<u8>>)],
         claim: &mut K::Claim,
         generation: i64,
-    ) -> Result<Committed, LaneError> {
+        may_fall_back: bool,
+    ) -> Result<Ended, LaneError> {
+        let faults_before = self.stages.faults();
         let prepared = self.stages.prepare(&mut batch, &self.plan);
         let mut refused = HashMap::new();
         let mut failures = 0;
         loop {
-            let (resolved, outcome) =
-                self.attempt(&batch, swept, &prepared, &refused, claim, generation).await?;
-            match outcome {
-                Ok(checkpoint) => return Ok(Committed { resolved, checkpoint }),
+            let mut resolved = self.decided(&batch, swept, &prepared, &refused, claim, generation).await?;
+            let faults = self.stages.faults() - faults_before;
+            if may_fall_back && self.followed.is_too_many(faults) {
+                return Ok(Ended::Faulted(batch, faults));
+            }
+            match claim.commit(std::mem::take(&mut resolved.writes)).await {
+                Ok(checkpoint) => {
+                    return Ok(Ended::Committed(Box::new(Committed { resolved, checkpoint })));
+                }
                 Err(CommitError::Guilty(changes, cause)) if changes.contains(&RELATIVE) => {
                     return Err(halted(format!("a row whose parent came cannot be written: {cause}")));
                 }
@@ -124,8 +152,8 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         }
     }
 
-    /// One transaction.
-    async fn attempt(
+    /// Opens the transaction and decides what it is to write.
+    async fn decided(
         &mut self,
         batch: &Batch,
         swept: &[(TableId, Vec<Vec<u8>>)],
@@ -133,7 +161,7 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         refused: &HashMap<ChangeIndex, Refusal>,
         claim: &mut K::Claim,
         generation: i64,
-    ) -> Result<(Resolved, Result<Checkpoint, CommitError>), LaneError> {
+    ) -> Result<Resolved, LaneError> {
         let from = claim.checkpoint().sequence;
         let (keyed, wanted) = keys::keyed(batch, &self.plan, from, swept);
         let standing = claim.begin(wanted).await?;
@@ -150,9 +178,7 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         while let Some(asked) = decided.asks() {
             decided.learn(claim.family(asked).await?);
         }
-        let mut resolved = decided.close();
-        let outcome = claim.commit(std::mem::take(&mut resolved.writes)).await;
-        Ok((resolved, outcome))
+        Ok(decided.close())
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod batches;
 mod commit;
+mod follow;
 mod progress;
 mod report;
 
@@ -18,11 +19,12 @@ use reconverge_streams::{
 };
 use tokio::time::Instant;
 
-use crate::{batch::Batch, decode::Decoder, plan::Plan, stages::Stages};
+use crate::{batch::Batch, decode::Decoder, generation::Live, plan::Plan, stages::Stages};
 
 use self::{batches::Batches, commit::Committed};
 pub use self::{
     commit::Retry,
+    follow::Followed,
     progress::{LaneState, Lanes, Progress},
     report::RunReport,
 };
@@ -138,6 +140,10 @@ pub struct Lane<'a, S: Source, K: Sink> {
     pub decoder: Arc<Decoder>,
     /// Plugins.
     pub stages: Box<dyn Stages>,
+    /// The generation that these three are of.
+    pub followed: Followed,
+    /// Where another generation is published.
+    pub live: Arc<Live>,
     /// The rest.
     pub settings: LaneSettings,
     /// Where the lane tells how it is.
@@ -242,18 +248,19 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         &mut self,
         batches: &mut Batches<S::Reader>,
         claim: &mut K::Claim,
-        generation: i64,
+        mut generation: i64,
         report: &mut RunReport,
         mut shutdown: std::pin::Pin<&mut impl Future<Output = ()>>,
     ) -> Result<(), LaneError> {
         let mut idle_since = Instant::now();
         let mut swept_at = Instant::now();
-        let decoder = Arc::clone(&self.decoder);
         let mut ahead = None;
         loop {
             if self.is_done(claim.checkpoint()) {
                 return Ok(());
             }
+            self.follow(claim, &mut generation).await?;
+            let decoder = Arc::clone(&self.decoder);
             if swept_at.elapsed() >= SWEEP {
                 self.sweep(claim, generation, report).await?;
                 swept_at = Instant::now();
@@ -271,10 +278,10 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
                 }
                 continue;
             }
-            let committing = self.commit(batch, claim, generation);
+            let committing = self.commit(batch, claim, &mut generation);
             let (committed, decoded) = tokio::join!(committing, batches.decoded_ahead(&decoder));
             let Committed { resolved, checkpoint } = committed?;
-            ahead = Some(decoded);
+            ahead = Some(Ahead { batch: decoded, under: decoder });
             batches.release(checkpoint.sequence).await;
             self.progress.committed(&checkpoint);
             report.add(&resolved, &self.plan);
@@ -348,14 +355,22 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
     }
 }
 
+/// A batch that was decoded while another was in its transaction.
+struct Ahead {
+    batch: Result<Batch, SourceError>,
+    /// What it was decoded by; the generation may be another by now.
+    under: Arc<Decoder>,
+}
+
 /// The batch that was decoded ahead, or else the next one.
 async fn next<R: Reader>(
-    ahead: &mut Option<Result<Batch, SourceError>>,
+    ahead: &mut Option<Ahead>,
     batches: &mut Batches<R>,
-    decoder: &Decoder,
+    decoder: &Arc<Decoder>,
 ) -> Result<Batch, SourceError> {
     match ahead.take() {
-        Some(batch) => batch,
+        Some(ahead) if Arc::ptr_eq(&ahead.under, decoder) => ahead.batch,
+        Some(ahead) => ahead.batch.map(|batch| follow::decoded_again(batch, decoder)),
         None => batches.decoded(decoder).await,
     }
 }

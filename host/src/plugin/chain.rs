@@ -155,4 +155,8 @@ impl Stages for PluginChain {
         }
         merge::refuse_all(contests, "plugin-error", "no merge plugin is bound to the table")
     }
+
+    fn faults(&self) -> u64 {
+        self.links.iter().map(|link| link.worker.tally.faults).sum()
+    }
 }

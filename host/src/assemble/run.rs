@@ -12,7 +12,7 @@ use reconverge_streams::{
 use crate::{
     config::{OnHole, Pipeline, SinkTarget, Source},
     decode::Decoder,
-    generation::{Generation, Live, Rules},
+    generation::{Generation, Live, Recent, Rules},
     lane::{Followed, Lane, LaneSettings, Lanes, Progress, Retry, RunReport, Until},
 };
 
@@ -143,7 +143,8 @@ async fn assemble<'a, K: Sink>(
     let generation = Arc::new(Generation::new(1, description, None, rules));
     let followed = Followed::new(&generation);
     let live = Arc::new(Live::new(generation));
-    Ok(Lane { source, sink, plan, decoder, stages, followed, live, settings, progress })
+    let recent = Arc::new(Recent::new(pipeline.reload.shadow_batches as usize));
+    Ok(Lane { source, sink, plan, decoder, stages, followed, live, recent, settings, progress })
 }
 
 fn limits(pipeline: &Pipeline) -> Limits {

@@ -5,6 +5,9 @@
 //! it between two batches, at a sequence that the sink records. Nothing here knows a broker, a file or SQL.
 
 mod live;
+mod recent;
+mod shadow;
+mod verdict;
 
 use std::{
     collections::HashMap,
@@ -15,7 +18,12 @@ use std::{
 
 use crate::{decode::Decoder, plan::Plan, stages::Stages};
 
-pub use self::live::Live;
+pub use self::{
+    live::Live,
+    recent::{Recent, Sample, asked},
+    shadow::{Compared, Difference},
+    verdict::{Promotion, Verdict},
+};
 
 /// What one lane decides by: the plan, a decoder for it, and plugin instances of the lane's own.
 pub struct Rules {

@@ -5,14 +5,17 @@ use std::{collections::HashMap, time::Duration};
 
 use reconverge_streams::{
     checkpoint::Checkpoint,
+    family::Family,
     sink::{Claim, CommitError, Sink, SinkError},
     source::Source,
+    standing::Standing,
     table::TableId,
     writes::ChangeIndex,
 };
 
 use crate::{
     batch::{Batch, Refusal},
+    generation::{self, Sample},
     resolve::{self, RELATIVE, Resolved, keys},
     stages::Prepared,
 };
@@ -46,6 +49,15 @@ impl Retry {
 pub(super) struct Committed {
     pub(super) resolved: Resolved,
     pub(super) checkpoint: Checkpoint,
+}
+
+/// What is to be written, and what it was decided from.
+struct Decided {
+    resolved: Resolved,
+    from: u64,
+    asked: Vec<(TableId, u64)>,
+    standing: Standing,
+    families: Vec<Family>,
 }
 
 /// What a batch came to.
@@ -108,13 +120,18 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         let mut refused = HashMap::new();
         let mut failures = 0;
         loop {
-            let mut resolved = self.decided(&batch, swept, &prepared, &refused, claim, generation).await?;
+            let Decided { mut resolved, from, asked, standing, families } =
+                self.decided(&batch, swept, &prepared, &refused, claim, generation).await?;
             let faults = self.stages.faults() - faults_before;
             if may_fall_back && self.followed.is_too_many(faults) {
                 return Ok(Ended::Faulted(batch, faults));
             }
             match claim.commit(std::mem::take(&mut resolved.writes)).await {
                 Ok(checkpoint) => {
+                    if self.recent.is_kept() && swept.is_empty() {
+                        let (lane, deliveries) = (self.settings.claim.lane.to_string(), batch.deliveries);
+                        self.recent.push(Sample { lane, deliveries, from, asked, standing, families });
+                    }
                     return Ok(Ended::Committed(Box::new(Committed { resolved, checkpoint })));
                 }
                 Err(CommitError::Guilty(changes, cause)) if changes.contains(&RELATIVE) => {
@@ -161,10 +178,12 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         refused: &HashMap<ChangeIndex, Refusal>,
         claim: &mut K::Claim,
         generation: i64,
-    ) -> Result<Resolved, LaneError> {
+    ) -> Result<Decided, LaneError> {
         let from = claim.checkpoint().sequence;
         let (keyed, wanted) = keys::keyed(batch, &self.plan, from, swept);
+        let asked = if self.recent.is_kept() { generation::asked(&wanted) } else { Vec::new() };
         let standing = claim.begin(wanted).await?;
+        let mut families = Vec::new();
         let mut decided = resolve::decide(
             batch,
             prepared,
@@ -176,9 +195,13 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
             generation,
         );
         while let Some(asked) = decided.asks() {
-            decided.learn(claim.family(asked).await?);
+            let family = claim.family(asked).await?;
+            if self.recent.is_kept() {
+                families.push(family.clone());
+            }
+            decided.learn(family);
         }
-        Ok(decided.close())
+        Ok(Decided { resolved: decided.close(), from, asked, standing, families })
     }
 }
 

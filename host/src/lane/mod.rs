@@ -19,7 +19,13 @@ use reconverge_streams::{
 };
 use tokio::time::Instant;
 
-use crate::{batch::Batch, decode::Decoder, generation::Live, plan::Plan, stages::Stages};
+use crate::{
+    batch::Batch,
+    decode::Decoder,
+    generation::{Live, Recent},
+    plan::Plan,
+    stages::Stages,
+};
 
 use self::{batches::Batches, commit::Committed};
 pub use self::{
@@ -144,6 +150,8 @@ pub struct Lane<'a, S: Source, K: Sink> {
     pub followed: Followed,
     /// Where another generation is published.
     pub live: Arc<Live>,
+    /// Where committed batches are kept for trying another generation.
+    pub recent: Arc<Recent>,
     /// The rest.
     pub settings: LaneSettings,
     /// Where the lane tells how it is.

@@ -14,5 +14,6 @@ pub mod plugin;
 pub mod resolve;
 pub mod generation;
 pub mod lane;
+pub mod contests;
 pub mod assemble;
 pub mod cli;

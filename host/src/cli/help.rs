@@ -25,6 +25,8 @@ macro_rules! more {
     };
 }
 
+pub(super) use more;
+
 pub(super) const RUN: &str = "\
 Runs the pipeline until it is told to stop.
 

@@ -33,13 +33,7 @@ impl Artifact {
     /// # Errors
     /// It cannot be read, or is none of ours.
     pub(super) fn read(path: &Path, bytes_max: u64) -> Result<Self, Unfit> {
-        let mut bytes = Vec::new();
-        let file = File::open(path).map_err(Unfit::Unreadable)?;
-        file.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes).map_err(Unfit::Unreadable)?;
-        if bytes.len() as u64 > bytes_max {
-            return Err(Unfit::TooLarge { limit: bytes_max });
-        }
-        Artifact::of(bytes)
+        Artifact::of(read(path, bytes_max)?)
     }
 
     /// Takes bytes as they are in a file.
@@ -71,6 +65,17 @@ impl Artifact {
     }
 }
 
+/// The bytes of a file of at most `bytes_max` of them.
+///
+/// # Errors
+/// It cannot be read, or is larger.
+pub(super) fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, Unfit> {
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(Unfit::Unreadable)?;
+    file.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes).map_err(Unfit::Unreadable)?;
+    if bytes.len() as u64 > bytes_max { Err(Unfit::TooLarge { limit: bytes_max }) } else { Ok(bytes) }
+}
+
 /// Makes the component of a core module that was built with wit-bindgen.
 fn encode(module: &[u8]) -> Result<Vec<u8>, Unfit> {
     let surface = Surface::of(module)?;
@@ -98,8 +103,13 @@ fn refuse_imports(imports: BTreeSet<String>) -> Result<(), Unfit> {
     }
 }
 
+/// Whether a plugin is given what it imports by this name.
+pub(super) fn is_given(name: &str) -> bool {
+    is_spoken(name) && (is(name, "types") || is(name, "log"))
+}
+
 /// Whether `name` is the interface `word` of our package, of whatever version.
-fn is(name: &str, word: &str) -> bool {
+pub(super) fn is(name: &str, word: &str) -> bool {
     let rest = name.strip_prefix(PACKAGE).unwrap_or_default();
     rest.split_once('@').is_some_and(|(interface, _)| interface == word)
 }
@@ -108,7 +118,7 @@ fn is_spoken(name: &str) -> bool {
     name.split_once('@').is_some_and(|(_, version)| version.starts_with(SPOKEN))
 }
 
-fn looks_like(bytes: &[u8]) -> &'static str {
+pub(super) fn looks_like(bytes: &[u8]) -> &'static str {
     match bytes {
         [] => "an empty file",
         [b'(', ..] => "WebAssembly text",
@@ -122,16 +132,16 @@ fn looks_like(bytes: &[u8]) -> &'static str {
 
 /// What a module or component says of itself, at its outermost level.
 #[derive(Debug, Default)]
-struct Surface {
+pub(super) struct Surface {
     /// Interfaces that a component imports; of a core module the interface or `module.name`.
-    imports: BTreeSet<String>,
-    exports: BTreeSet<String>,
+    pub(super) imports: BTreeSet<String>,
+    pub(super) exports: BTreeSet<String>,
     /// A core module with wit-bindgen's description of its component.
     is_described: bool,
 }
 
 impl Surface {
-    fn of(bytes: &[u8]) -> Result<Self, Unfit> {
+    pub(super) fn of(bytes: &[u8]) -> Result<Self, Unfit> {
         let mut surface = Surface::default();
         surface.scan(bytes).map_err(|cause| Unfit::Damaged(cause.to_string()))?;
         Ok(surface)
@@ -163,6 +173,13 @@ impl Surface {
                 Payload::ComponentExportSection(section) => {
                     for export in section {
                         self.exports.insert(export?.name.name.into());
+                    }
+                }
+                Payload::ExportSection(section) => {
+                    for export in section {
+                        // A function of an interface; the name of the interface is what a component has.
+                        let name = export?.name;
+                        self.exports.insert(name.split_once('#').map_or(name, |(whole, _)| whole).into());
                     }
                 }
                 Payload::CustomSection(section) => {

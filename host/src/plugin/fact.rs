@@ -56,6 +56,12 @@ impl Fact {
         FACTS.iter().find(|fact| fact.0 == name).map(|fact| fact.1)
     }
 
+    /// Its name in a contract.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        FACTS.iter().find(|fact| fact.1 == self).expect("every fact stands in the table").0
+    }
+
     /// What its cells mean.
     #[must_use]
     pub fn logical(self) -> Logical {

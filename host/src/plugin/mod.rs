@@ -34,6 +34,7 @@ mod prepare;
 mod merge;
 mod set;
 mod chain;
+mod survey;
 
 #[doc(hidden)]
 pub use block::answer_holds;
@@ -44,6 +45,7 @@ pub use digest::Digest;
 pub use engine::{EngineError, PluginEngine};
 pub use fact::Fact;
 pub use limits::Limits;
-pub use program::{Description, inspect};
+pub use program::{Description, inspect, interface as stage_word};
 pub use set::{BoundTable, PluginSet, PluginSpec};
+pub use survey::{Import, Survey, survey};
 pub use unfit::{PluginError, Unfit};

@@ -24,7 +24,8 @@ use super::{
 use crate::config::Stage;
 
 /// The interface of a stage, without package and version; also the word for it everywhere.
-pub(super) fn interface(stage: Stage) -> &'static str {
+#[must_use]
+pub fn interface(stage: Stage) -> &'static str {
     match stage {
         Stage::Residency => "residency",
         Stage::Filter => "filter",

@@ -8,8 +8,19 @@ fn here() -> &'static Path {
     Path::new(env!("CARGO_TARGET_TMPDIR"))
 }
 
-const COMMANDS: [&str; 10] =
-    ["run", "check", "status", "explain", "audit", "conflicts", "dlq", "parked", "completions", "schema"];
+const COMMANDS: [&str; 11] = [
+    "run",
+    "check",
+    "status",
+    "explain",
+    "audit",
+    "conflicts",
+    "dlq",
+    "parked",
+    "plugin",
+    "completions",
+    "schema",
+];
 
 #[test]
 fn the_program_says_what_it_does() {
@@ -48,6 +59,8 @@ fn the_commands_of_commands_have_help() {
         &["dlq", "discard"],
         &["parked", "list"],
         &["parked", "show"],
+        &["plugin", "inspect"],
+        &["plugin", "test"],
     ] {
         let help = reconverge(here(), &[words, &["--help"]].concat()).done();
         assert!(help.stdout.contains("Usage: reconverge "), "{help:?}");

@@ -3,8 +3,12 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test's helper ends the test by panicking")]
 
+#[path = "../guests/mod.rs"]
+mod guests;
+
 mod errors;
 mod help;
 mod program;
 mod records;
 mod sink;
+mod workbench;

@@ -1,0 +1,76 @@
+//! What can be typed behind `reconverge plugin`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use crate::config::Stage;
+
+use super::help;
+
+/// `plugin`.
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum PluginCommand {
+    /// Show what a plugin is, asks for and imports
+    #[command(long_about = help::INSPECT, after_long_help = help::INSPECT_MORE)]
+    Inspect(Inspect),
+    /// Try a plugin on contests whose decisions are written down
+    #[command(long_about = help::TEST, after_long_help = help::TEST_MORE)]
+    Test(Test),
+}
+
+/// `plugin inspect`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Inspect {
+    /// The plugin's file, or its folder
+    pub path: PathBuf,
+    /// Show its contract for this table: 'schedules(id int key, epoch int, region text)'
+    #[arg(long, value_name = "SHAPE")]
+    pub table: Vec<String>,
+    /// Show its contract for the tables of a contests file; without it those of `contests/`
+    #[arg(long, value_name = "FILE")]
+    pub golden: Option<PathBuf>,
+    /// Its configuration, a JSON object
+    #[arg(long, value_name = "JSON")]
+    pub config: Option<String>,
+}
+
+/// `plugin test`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Test {
+    /// The plugin's file, or its folder
+    pub path: PathBuf,
+    /// A contests file, or a folder of them; without it `contests/` of the plugin's folder
+    #[arg(long, value_name = "PATH")]
+    pub golden: Option<PathBuf>,
+    /// Write what the plugin says now as what is expected
+    #[arg(long)]
+    pub update: bool,
+    /// The stage to ask, where the plugin has several
+    #[arg(long, value_name = "STAGE")]
+    pub stage: Option<StageWord>,
+}
+
+/// A stage as it is typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum StageWord {
+    /// Which of two rows stands?
+    Merge,
+    /// Is this row wanted?
+    Filter,
+    /// May this row be here?
+    Residency,
+    /// How does this row look here?
+    Mapping,
+}
+
+impl From<StageWord> for Stage {
+    fn from(word: StageWord) -> Stage {
+        match word {
+            StageWord::Merge => Stage::Merge,
+            StageWord::Filter => Stage::Filter,
+            StageWord::Residency => Stage::Residency,
+            StageWord::Mapping => Stage::Mapping,
+        }
+    }
+}

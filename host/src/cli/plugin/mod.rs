@@ -1,0 +1,45 @@
+//! `reconverge plugin`: an author's workbench. Each command takes a plugin file of any language, or the folder that it
+//! is built in, and needs no stream and no sink. In the order of use: `new`, `build`, `inspect`, `test`, `bench`.
+
+mod arguments;
+mod help;
+mod place;
+mod inspect;
+mod test;
+
+pub(super) use arguments::PluginCommand;
+pub(super) use help::{PLUGIN, PLUGIN_MORE};
+
+use crate::{
+    config::LogFormat,
+    plugin::{CompileCache, Limits, PluginEngine, PluginError},
+};
+
+use super::{
+    arguments::Global,
+    exit::Exit,
+    failure::Failure,
+    logging::{self, Bar, Loudness},
+};
+
+/// Does what was asked.
+pub(super) fn perform(global: &Global, command: &PluginCommand) -> Result<Exit, Failure> {
+    let format = global.log.map_or(LogFormat::Line, LogFormat::from);
+    logging::start(Loudness::Warn.changed_by(global.verbose, global.quiet), format, &Bar::default())?;
+    match command {
+        PluginCommand::Inspect(asked) => inspect::inspect(global, asked),
+        PluginCommand::Test(asked) => test::test(global, asked),
+    }
+}
+
+/// The engine that tries plugins: with the limits of a pipeline that says nothing about them.
+fn engine() -> Result<PluginEngine, Failure> {
+    PluginEngine::start(Limits::default(), CompileCache::of_user())
+        .map_err(|error| Failure::of(Exit::Environment, &error).hint(error.hint()))
+}
+
+impl From<PluginError> for Failure {
+    fn from(error: PluginError) -> Failure {
+        Failure::new(Exit::Configuration, error.to_string()).hint(error.hint())
+    }
+}

@@ -81,8 +81,19 @@ fn the_pipelines_of_the_pages_are_taken() {
 
 #[test]
 fn the_commands_of_the_pages_exist() {
-    let commands =
-        ["run", "check", "status", "explain", "audit", "conflicts", "dlq", "completions", "schema", "parked", "plugin"];
+    let commands = [
+        "run",
+        "check",
+        "status",
+        "explain",
+        "audit",
+        "conflicts",
+        "dlq",
+        "completions",
+        "schema",
+        "parked",
+        "plugin",
+    ];
     let mut seen = 0;
     for (path, page) in pages() {
         for shown in page.split("`reconverge ").skip(1) {

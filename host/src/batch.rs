@@ -12,7 +12,7 @@ use reconverge_streams::{
     table::TableId,
 };
 
-use crate::plan::Plan;
+use crate::{clock::Clocks, plan::Plan};
 
 /// A contiguous run of one lane's messages.
 #[derive(Debug, Default)]
@@ -182,6 +182,8 @@ pub struct Change {
     pub moved: Option<Vec<u8>>,
     /// The platform's immutable id, where the event has one.
     pub event_id: Option<Arc<str>>,
+    /// The logical clocks that the event carries.
+    pub clocks: Clocks,
     /// The source transaction, where the event tells.
     pub transaction: Option<Transaction>,
     /// Set where an operator sent it again from the dead letters: the gate lets it by.

@@ -7,6 +7,7 @@
 
 pub mod config;
 pub mod plan;
+pub mod clock;
 pub mod batch;
 pub mod decode;
 pub mod stages;

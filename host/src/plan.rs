@@ -115,20 +115,76 @@ pub enum Rule {
     TakeIncoming,
     /// The later commit time stands.
     CommitTime,
+    /// The later hybrid logical clock stands.
+    Hlc,
     /// The greater value of these columns stands, compared in this order.
     Greatest(Vec<usize>),
     /// The origin that is named earlier stands; one that is not named comes last.
     OriginPriority(Vec<NameId>),
+    /// What has seen the other stands; of two that have not seen each other, the greater by this rule, or else the one
+    /// that has seen more.
+    Vector(Option<Box<Rule>>),
+    /// Each column stands by itself: of all changes to it the greatest by this rule.
+    ColumnMerge {
+        /// The order of changes.
+        by: Box<Rule>,
+        /// All columns but the key: what a tombstone keeps.
+        kept: Vec<usize>,
+    },
+    /// Some columns are sums of what every change added; the rest of the row is the greatest by this rule.
+    Counter {
+        /// The summed columns.
+        counters: Vec<usize>,
+        /// The order of changes.
+        by: Box<Rule>,
+        /// The order columns and the sums: what a tombstone keeps.
+        kept: Vec<usize>,
+    },
     /// A merge plugin decides; the columns of its contract, `after` or `current`, are the order value.
     Plugin(Vec<usize>),
 }
 
 impl Rule {
-    /// The columns of the order value; empty where it is no column.
+    /// A rule by which each column stands by itself, of a table of so many columns with this key.
+    #[must_use]
+    pub fn column_merge(by: Rule, columns: usize, key: &[usize]) -> Self {
+        Rule::ColumnMerge { by: Box::new(by), kept: (0..columns).filter(|c| !key.contains(c)).collect() }
+    }
+
+    /// A rule by which some columns are sums.
+    #[must_use]
+    pub fn counter(counters: Vec<usize>, by: Rule) -> Self {
+        let order = by.order_columns().iter().filter(|c| !counters.contains(c));
+        let kept = order.chain(&counters).copied().collect();
+        Rule::Counter { counters, by: Box::new(by), kept }
+    }
+
+    /// The rule that says which of two changes is the greater one.
+    #[must_use]
+    pub fn order(&self) -> &Rule {
+        match self {
+            Rule::ColumnMerge { by, .. } | Rule::Counter { by, .. } => by,
+            _ => self,
+        }
+    }
+
+    /// The columns that a tombstone or an absence keeps: those of the order value, and what must outlive the row.
     #[must_use]
     pub fn order_columns(&self) -> &[usize] {
         match self {
             Rule::Greatest(columns) | Rule::Plugin(columns) => columns,
+            Rule::Vector(Some(by)) => by.order_columns(),
+            Rule::ColumnMerge { kept, .. } | Rule::Counter { kept, .. } => kept,
+            _ => &[],
+        }
+    }
+
+    /// The columns by which two rows are compared.
+    #[must_use]
+    pub fn compared_columns(&self) -> &[usize] {
+        match self.order() {
+            Rule::Greatest(columns) => columns,
+            Rule::Vector(Some(by)) => by.compared_columns(),
             _ => &[],
         }
     }

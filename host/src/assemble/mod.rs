@@ -11,6 +11,7 @@ mod key;
 mod plan;
 mod plugins;
 mod redrive;
+mod rules;
 mod run;
 mod sidecar;
 

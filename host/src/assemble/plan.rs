@@ -9,11 +9,11 @@ use reconverge_streams::{
 };
 
 use crate::{
-    config::{Archive, BeforeImages, Deletes, Dependency, Leaves, Pipeline, Policy, Problem, Stage, Table},
-    plan::{self, Plan, Rule, TablePlan},
+    config::{Archive, BeforeImages, Deletes, Dependency, Leaves, Pipeline, Problem, Stage, Table},
+    plan::{self, Plan, TablePlan},
 };
 
-use super::RunError;
+use super::{RunError, rules};
 
 /// What the plugins of a table ask for, by name.
 #[derive(Clone, Debug, Default)]
@@ -47,6 +47,7 @@ pub(super) fn plan(
             Err(problem) => problems.push(*problem),
         }
         problems.extend(unlike_parents(pipeline, table, shape, shapes));
+        problems.extend(rules::unlike_sums(pipeline, table, shape));
         tables.push(planned);
     }
     if !problems.is_empty() {
@@ -89,7 +90,7 @@ fn table_plan(
         key_from,
         priority: i32::try_from(table.priority).unwrap_or(i32::MAX),
         depends_on: table.depends_on.iter().map(|d| parent(d, &index)).collect(),
-        rule: rule(&table.policy, asked, &index, names),
+        rule: rules::rule(&table.policy, asked, shape, &index, names),
         rule_name: table.policy.to_string().into(),
         deletes: match table.deletes {
             Deletes::Ordered => plan::Deletes::Ordered,
@@ -142,23 +143,6 @@ fn parent(dependency: &Dependency, index: &impl Fn(&String) -> Option<usize>) ->
             u16::try_from(dependency.parent).expect("a configuration has fewer than 65,535 tables"),
         ),
         columns: dependency.columns.iter().filter_map(index).collect(),
-    }
-}
-
-fn rule(policy: &Policy, asked: &Asked, index: &impl Fn(&String) -> Option<usize>, names: &Names) -> Rule {
-    match policy {
-        Policy::None => Rule::None,
-        Policy::KeepCurrent => Rule::KeepCurrent,
-        Policy::TakeIncoming => Rule::TakeIncoming,
-        Policy::LwwCommitTime => Rule::CommitTime,
-        Policy::Lww(_) | Policy::Max(_) | Policy::Columns(_) => {
-            Rule::Greatest(policy.order_columns().iter().filter_map(index).collect())
-        }
-        Policy::OriginPriority(origins) => {
-            let id = |name: &String| names.intern(name).expect("a configuration has fewer than 65,535 names");
-            Rule::OriginPriority(origins.iter().map(id).collect())
-        }
-        Policy::Plugin(_) => Rule::Plugin(asked.order_columns.iter().filter_map(index).collect()),
     }
 }
 

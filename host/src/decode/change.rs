@@ -198,6 +198,7 @@ impl Assembly<'_> {
             schema: event.schema.unwrap_or(0),
             moved,
             event_id: event.event_id.clone(),
+            clocks: event.clocks.clone(),
             transaction: event.transaction.clone(),
             redriven: redrive(delivery),
         });

@@ -9,7 +9,10 @@ use reconverge_streams::{disposition::Disposition, position::Position, source::D
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
-use crate::batch::{Op, Transaction};
+use crate::{
+    batch::{Op, Transaction},
+    clock::Clocks,
+};
 
 use super::{
     Body, Decoder,
@@ -129,6 +132,7 @@ pub(super) fn open<'a>(decoder: &Decoder, body: Body<'a>) -> Result<Event<'a>, A
         position: position(source).map_err(in_table)?,
         origin,
         came_by_here: false,
+        clocks: Clocks::default(),
         at,
         schema: None,
         event_id: None,

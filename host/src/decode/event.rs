@@ -9,7 +9,10 @@ use reconverge_streams::{
 };
 use serde::Deserialize;
 
-use crate::batch::{Op, Transaction};
+use crate::{
+    batch::{Op, Transaction},
+    clock::Clocks,
+};
 
 use super::{
     cell::Wire,
@@ -38,6 +41,7 @@ pub(super) struct Event<'a> {
     /// Version of the table's schema; `None` where the format cannot say one.
     pub(super) schema: Option<u32>,
     pub(super) event_id: Option<Arc<str>>,
+    pub(super) clocks: Clocks,
     pub(super) transaction: Option<Transaction>,
     /// What the message's own schema says of its columns.
     pub(super) facts: Option<Arc<SourceSchema>>,

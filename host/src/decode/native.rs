@@ -1,12 +1,15 @@
 //! Reconverge's own envelope (SURFACE (a)): control messages aside, everything it says about a change.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use reconverge_streams::{disposition::Disposition, position::Position};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::batch::Transaction;
+use crate::{
+    batch::Transaction,
+    clock::{Clocks, REGIONS_MAX, VectorClock},
+};
 
 use super::{
     Body, Decoder,
@@ -44,6 +47,9 @@ struct Envelope<'a> {
     schema: Option<u32>,
     #[serde(borrow)]
     txn: Option<Txn<'a>>,
+    clock: Option<BTreeMap<String, u64>>,
+    #[serde(borrow)]
+    hlc: Option<Text<'a>>,
     #[serde(borrow)]
     event_id: Option<Text<'a>>,
     #[serde(borrow)]
@@ -103,6 +109,7 @@ pub(super) fn open<'a>(decoder: &Decoder, body: Body<'a>) -> Result<Event<'a>, A
     let began = envelope.origin.as_ref().map(|o| &*o.0);
     let origin = began.or(from).or(decoder.options().origin.as_deref());
     let origin = origin.ok_or_else(|| in_table(missing("origin")))?;
+    let clocks = clocks(envelope.clock, envelope.hlc.as_ref()).map_err(in_table)?;
     let hops = envelope.hops.iter().flatten().map(|hop| &*hop.0);
     let relayed = delivery.header(HOPS_HEADER).into_iter().flat_map(|h| h.split(',')).map(str::trim);
     Ok(Event {
@@ -120,6 +127,7 @@ pub(super) fn open<'a>(decoder: &Decoder, body: Body<'a>) -> Result<Event<'a>, A
         at: envelope.at.ok_or_else(|| in_table(missing("at")))?,
         schema: Some(envelope.schema.unwrap_or(0)),
         event_id: envelope.event_id.map(|id| id.0.into()),
+        clocks,
         transaction: envelope.txn.map(|txn| Transaction { id: txn.id.0.into(), number: txn.n, end: txn.end }),
         facts: None,
         other_key: None,
@@ -141,6 +149,20 @@ fn position(pos: &Pos<'_>) -> Result<Position, Fault> {
             "`pos.commit` and `pos.ordinal` are no unsigned 64-bit numbers; hint: `commit` is a decimal string",
         )),
     }
+}
+
+/// The logical clocks that an envelope carries.
+fn clocks(vector: Option<BTreeMap<String, u64>>, hlc: Option<&Text<'_>>) -> Result<Clocks, Fault> {
+    let vector = vector.map(VectorClock::new);
+    if vector.as_ref().is_some_and(|clock| clock.regions() > REGIONS_MAX) {
+        let what = format!(
+            "`clock` names more than {REGIONS_MAX} regions; hint: one number per region, not per writer"
+        );
+        return Err(Fault::new(Code::BadClock, what));
+    }
+    let hlc = hlc.map(|text| text.0.parse()).transpose();
+    let hlc = hlc.map_err(|why: crate::clock::NoHlc| Fault::new(Code::BadClock, format!("`hlc`: {why}")))?;
+    Ok(Clocks { vector: vector.map(Arc::new), hlc })
 }
 
 fn missing(field: &str) -> Fault {

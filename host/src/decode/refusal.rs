@@ -49,6 +49,8 @@ codes! {
     KeyMismatch = "key-mismatch",
     /// A position that is no pair of unsigned numbers.
     BadPosition = "bad-position",
+    /// A `clock` or `hlc` that is none, or a clock of too many regions.
+    BadClock = "bad-clock",
     /// More names of sources and origins than a pipeline can have.
     TooManyNames = "too-many-names",
     /// A schema version that the table does not accept.

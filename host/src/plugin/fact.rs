@@ -168,6 +168,7 @@ mod tests {
             moved: None,
             event_id: Some("e1".into()),
             transaction: None,
+            clocks: Default::default(),
             redriven: None,
         };
         let bare = Change { position: None, schema: 0, event_id: None, ..change.clone() };

@@ -56,6 +56,11 @@ pub(super) fn kind(met: &Met<'_>, outcome: Disposition) -> Option<&'static str> 
     }
 }
 
+/// The kind where both sides had changed the same column.
+pub(super) fn differing(kind: &'static str) -> &'static str {
+    if kind == "update_origin_differs" { "update_differing" } else { kind }
+}
+
 /// The history row. Rows are kept where the table archives losers and whoever decided asks for it.
 pub(super) fn decision(
     met: &Met<'_>,

@@ -3,9 +3,9 @@
 //! Pure: no clock, no SQL, no broker. The rules are SURFACE (g); a serial oracle that takes one change after
 //! another must end with the same rows, whatever the batches. In reading order: [`keys`] says what to ask the
 //! sink for, `levels` cuts a table's changes into rounds, `state` is what stands for a key, [`gate`] lets a
-//! change by, [`order`] compares, `table` decides round by round, `settle` lets
-//! a decision take effect, `compose` fills rows, `history` keeps
-//! conflicts, `family` says which rows that stand are in the sink, `net` turns the end state into writes.
+//! change by, [`order`] compares and `compare` does so by the table's rule, `table` decides round by round, `settle` lets
+//! a decision take effect, `compose` fills rows, `clocks`, `stamp`, `column_merge` and `counter` are rules that keep more
+//! than a row and its version, `history` keeps conflicts, `family` says which rows that stand are in the sink, `net` turns the end state into writes.
 
 pub mod keys;
 pub mod gate;
@@ -14,6 +14,11 @@ mod levels;
 mod column_set;
 mod state;
 mod compose;
+mod clocks;
+mod stamp;
+mod column_merge;
+mod counter;
+mod compare;
 mod history;
 mod family;
 mod table;

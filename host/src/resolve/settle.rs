@@ -93,11 +93,7 @@ impl TableResolver<'_> {
         let before = self.keys[incoming.key].clone();
         let (row, kept) = match self.fill(incoming, &before, written) {
             Ok(filled) => filled,
-            Err(Lacking(column)) => {
-                let name = &self.table.columns[column].name;
-                let why = format!("column `{name}` was not sent, and no earlier row has a value for it");
-                return Fate::Refused(self.refusal(incoming, "value-unavailable", why));
-            }
+            Err(Lacking(column)) => return self.lacking(incoming, column),
         };
         self.stand(incoming, Stands::Live(row), Some(kept));
         let disposition = if written.is_some() { Disposition::Merged } else { Disposition::Applied };
@@ -105,7 +101,28 @@ impl TableResolver<'_> {
         Fate::Done(disposition)
     }
 
-    fn fill(
+    /// What a rule decided takes effect, as the rule puts rows together.
+    pub(super) fn conclude(&mut self, incoming: &Incoming, ordering: Ordering, said: Said) -> Fate {
+        let local = self.keys[incoming.key].local;
+        let fate = match &self.table.rule {
+            Rule::ColumnMerge { .. } => self.merge_columns(incoming, ordering, said),
+            Rule::Counter { .. } => self.count(incoming, ordering, said),
+            _ => self.settle(incoming, ordering, said),
+        };
+        if matches!(fate, Fate::Done(_)) {
+            self.advance_clock(incoming, ordering, local);
+        }
+        fate
+    }
+
+    /// A row that would stand lacks a value.
+    pub(super) fn lacking(&self, incoming: &Incoming, column: usize) -> Fate {
+        let name = &self.table.columns[column].name;
+        let why = format!("column `{name}` was not sent, and no earlier row has a value for it");
+        Fate::Refused(self.refusal(incoming, "value-unavailable", why))
+    }
+
+    pub(super) fn fill(
         &mut self,
         incoming: &Incoming,
         before: &KeyState,
@@ -138,29 +155,48 @@ impl TableResolver<'_> {
     }
 
     /// From now on this stands.
-    fn stand(&mut self, incoming: &Incoming, stands: Stands, kept: Option<ColumnSet>) {
+    pub(super) fn stand(&mut self, incoming: &Incoming, stands: Stands, kept: Option<ColumnSet>) {
         let change = &self.batch.changes[incoming.row as usize];
+        let state = &mut self.keys[incoming.key];
+        state.origin = change.origin;
+        state.at = Some(incoming.at);
+        self.stand_mixed(incoming, stands, kept.unwrap_or_default());
+    }
+
+    /// From now on this stands, of several changes; the newest of them is what it was.
+    pub(super) fn stand_mixed(&mut self, incoming: &Incoming, stands: Stands, kept: ColumnSet) {
         let state = &mut self.keys[incoming.key];
         if let Some(row) = state.stands.live().filter(|_| !matches!(stands, Stands::Live(_))) {
             state.removed = Some(row);
             state.broken = true;
         }
         state.stands = stands;
-        state.origin = change.origin;
-        state.at = Some(incoming.at);
         state.local = false;
         state.set_by = Some(incoming.row);
-        state.kept = kept.or(Some(ColumnSet::default()));
+        state.kept = Some(kept);
     }
 
     /// Keeps a conflict; `applied` is the row where it is neither of the two sides.
-    fn remember(
+    pub(super) fn remember(
         &mut self,
         incoming: &Incoming,
         outcome: Disposition,
         said: Said,
         applied: Option<RowRef>,
         before: &KeyState,
+    ) {
+        self.remember_merged(incoming, outcome, said, applied, before, false);
+    }
+
+    /// Likewise; `both` tells that a column had been changed by both sides.
+    pub(super) fn remember_merged(
+        &mut self,
+        incoming: &Incoming,
+        outcome: Disposition,
+        said: Said,
+        applied: Option<RowRef>,
+        before: &KeyState,
+        both: bool,
     ) {
         if incoming.let_go.is_some() || self.table.rule == Rule::None {
             return;
@@ -175,7 +211,8 @@ impl TableResolver<'_> {
             before,
             arenas: self.arenas(),
         };
-        if let Some(kind) = history::kind(&met, outcome) {
+        let kind = history::kind(&met, outcome);
+        if let Some(kind) = kind.map(|kind| if both { history::differing(kind) } else { kind }) {
             let key = self.batch.key(incoming.row as usize);
             let decision = history::decision(&met, kind, outcome, said, applied, key, self.generation);
             self.decisions.push((incoming.row, decision));

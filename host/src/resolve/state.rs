@@ -13,7 +13,7 @@ use crate::{
     stages::{Arena, RowRef},
 };
 
-use super::column_set::ColumnSet;
+use super::{clocks::KeyClock, column_set::ColumnSet};
 
 /// What stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +60,8 @@ pub(super) struct KeyState {
     /// Commit time of what stands; `None` where unknown or nothing stands.
     pub(super) at: Option<Micros>,
     pub(super) seen: SmallVec<[Seen; 2]>,
+    /// What a rule by logical clocks or by columns keeps; boxed, because few tables have one.
+    pub(super) clock: Option<Box<KeyClock>>,
     /// Whether the application wrote what stands.
     pub(super) local: bool,
     pub(super) in_sink: InSink,
@@ -114,6 +116,7 @@ impl KeyState {
             origin: region,
             at: None,
             seen: SmallVec::new(),
+            clock: None,
             local: false,
             in_sink: InSink::Unknown,
             kept: None,
@@ -137,6 +140,7 @@ impl KeyState {
             state.seen.clone_from(&version.seen);
             state.origin = version.origin;
             state.at = Some(version.committed_at);
+            state.clock = version.clock.as_deref().and_then(KeyClock::read);
         }
         let was_kept = || {
             let kept = key.kept.as_ref()?;
@@ -215,7 +219,7 @@ impl KeyState {
             origin: self.origin,
             committed_at: self.at.unwrap_or(reconverge_streams::position::BEFORE_ALL),
             seen: self.seen.clone(),
-            clock: None,
+            clock: self.clock.as_ref().and_then(|clock| clock.write()),
         }
     }
 }

@@ -215,7 +215,7 @@ impl<'a> TableResolver<'a> {
         let unordered = matches!(self.table.rule, Rule::None | Rule::TakeIncoming);
         if unordered || self.table.deletes == Deletes::Win {
             let said = self.said("delete", None, true);
-            return Step::Settled(self.settle(incoming, Ordering::Greater, said));
+            return Step::Settled(self.conclude(incoming, Ordering::Greater, said));
         }
         self.meet(incoming)
     }
@@ -226,16 +226,16 @@ impl<'a> TableResolver<'a> {
         let state = &self.keys[incoming.key];
         if matches!(self.table.rule, Rule::None | Rule::TakeIncoming) {
             let said = self.said(&self.rule_name, None, true);
-            return Step::Settled(self.settle(incoming, Ordering::Greater, said));
+            return Step::Settled(self.conclude(incoming, Ordering::Greater, said));
         }
         if self.table.deletes == Deletes::Win {
             if state.gone_elsewhere(change.source) {
                 let said = self.said("delete", None, true);
-                return Step::Settled(self.settle(incoming, Ordering::Less, said));
+                return Step::Settled(self.conclude(incoming, Ordering::Less, said));
             }
             if came_back || matches!(state.stands, Stands::Tombstone(_)) {
                 let said = self.said("came-back", None, true);
-                return Step::Settled(self.settle(incoming, Ordering::Greater, said));
+                return Step::Settled(self.conclude(incoming, Ordering::Greater, said));
             }
         }
         self.meet(incoming)
@@ -243,6 +243,11 @@ impl<'a> TableResolver<'a> {
 
     /// 3. and 4.: the order value of what comes beside that of what stands.
     fn meet(&mut self, incoming: &Incoming) -> Step {
+        if let Some(field) = self.unsent_clock(incoming) {
+            let why =
+                format!("this table goes by the envelope's `{field}`, and the change does not carry it");
+            return Step::Settled(Fate::Refused(self.refusal(incoming, "clock-unavailable", why)));
+        }
         if let Some(column) = self.unsent_order_column(incoming) {
             return Step::Settled(Fate::Refused(self.refusal(
                 incoming,
@@ -254,56 +259,39 @@ impl<'a> TableResolver<'a> {
         let Some(current) = state.stands.row() else {
             return Step::Settled(self.meet_without_row(incoming));
         };
-        let arenas = self.arenas();
-        let by_rule = match &self.table.rule {
-            Rule::Greatest(columns) => order::by_columns(columns, &arenas, incoming.order, current),
+        let by_rule = match self.table.rule.order() {
             Rule::Plugin(columns) => {
-                if !order::equal_and_sent(columns, &arenas, incoming.order, current) {
+                if !order::equal_and_sent(columns, &self.arenas(), incoming.order, current) {
                     return Step::Ask(*incoming, current);
                 }
                 Ordering::Equal
             }
-            _ => self.by_version(incoming),
+            Rule::Vector(by) => {
+                let concurrent = || by.as_deref().map(|by| self.by_order(by, incoming, Some(current)));
+                self.by_vector(incoming, concurrent)
+            }
+            rule => self.by_order(rule, incoming, Some(current)),
         };
         Step::Settled(self.settle_or_tie(incoming, by_rule))
     }
 
     /// What stands has no row to compare: nothing at all, or a tombstone or absence of a rule without order columns.
     fn meet_without_row(&mut self, incoming: &Incoming) -> Fate {
-        let by_rule = match (self.keys[incoming.key].stands, &self.table.rule) {
-            (Stands::Nothing, _) | (_, Rule::Greatest(_) | Rule::Plugin(_)) => Ordering::Greater,
-            _ => self.by_version(incoming),
+        let by_rule = match (self.keys[incoming.key].stands, self.table.rule.order()) {
+            (Stands::Nothing, _) | (_, Rule::Plugin(_)) => Ordering::Greater,
+            (_, Rule::Vector(by)) => {
+                let concurrent = || by.as_deref().map(|by| self.by_order(by, incoming, None));
+                self.by_vector(incoming, concurrent)
+            }
+            (_, rule) => self.by_order(rule, incoming, None),
         };
         self.settle_or_tie(incoming, by_rule)
-    }
-
-    /// Rules whose order value is no column.
-    fn by_version(&self, incoming: &Incoming) -> Ordering {
-        let state = &self.keys[incoming.key];
-        match &self.table.rule {
-            Rule::CommitTime => Some(incoming.at).cmp(&state.at),
-            Rule::KeepCurrent if incoming.delete => Ordering::Equal,
-            Rule::KeepCurrent if state.stands.live().is_some() => Ordering::Less,
-            Rule::KeepCurrent => Ordering::Greater,
-            Rule::OriginPriority(origins) => {
-                let place = |origin| origins.iter().position(|o| *o == origin).unwrap_or(origins.len());
-                place(state.origin).cmp(&place(self.batch.changes[incoming.row as usize].origin))
-            }
-            _ => Ordering::Equal,
-        }
-    }
-
-    fn unsent_order_column(&self, incoming: &Incoming) -> Option<&str> {
-        let Rule::Greatest(columns) = &self.table.rule else { return None };
-        let cells = self.arenas().of(incoming.order.arena);
-        let unsent = |c: &&usize| !cells.columns[**c].state(incoming.order.row as usize).is_sent();
-        columns.iter().find(unsent).map(|&c| self.table.columns[c].name.as_str())
     }
 
     fn settle_or_tie(&mut self, incoming: &Incoming, by_rule: Ordering) -> Fate {
         if by_rule != Ordering::Equal {
             let said = self.said(&self.rule_name, None, true);
-            return self.settle(incoming, by_rule, said);
+            return self.conclude(incoming, by_rule, said);
         }
         let state = &self.keys[incoming.key];
         let change = &self.batch.changes[incoming.row as usize];
@@ -322,7 +310,7 @@ impl<'a> TableResolver<'a> {
         let later = incoming.later && !state.local;
         let tie = order::tie(&side, &current, later, self.table, &self.arenas(), &self.plan.names);
         let said = self.said(tie.step, None, true);
-        self.settle(incoming, tie.ordering, said)
+        self.conclude(incoming, tie.ordering, said)
     }
 
     fn contest(&self, incoming: &Incoming, current: RowRef) -> Contest {

@@ -171,6 +171,7 @@ pub fn table_batch(plan: &Plan, id: u16, rows: &[Row<'_>]) -> TableBatch {
             moved: None,
             event_id: None,
             transaction: None,
+            clocks: Default::default(),
             redriven: None,
         });
     }

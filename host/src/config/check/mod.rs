@@ -6,6 +6,7 @@
 mod images;
 mod lanes;
 mod limits;
+mod merging;
 mod plugins;
 mod sink;
 mod source;
@@ -93,6 +94,7 @@ impl Checker<'_> {
             text: self.text.clone(),
         };
         self.before_images(&plan);
+        self.merging(&plan);
         self.lanes_in_use(&plan);
         Some(plan)
     }

@@ -57,6 +57,7 @@ impl Checker<'_> {
         }
         let policy = self.policy(raw, plugins);
         self.deletes(raw, &policy);
+        self.whole_before_images(raw, &policy);
         self.without_effect(raw, &policy);
         let (key, key_from) = self.key(raw, &span);
         for tags in std::iter::once(&raw.tags).chain(raw.columns.values().map(|column| &column.tags)) {
@@ -154,7 +155,7 @@ impl Checker<'_> {
         else {
             return;
         };
-        if policy.is_ordering() && raw.before_images != BeforeImages::Full {
+        if policy.is_ordering() && !policy.puts_together() && raw.before_images != BeforeImages::Full {
             self.refuse(deletes.span(), "`deletes = \"ordered\"` needs `before_images = \"full\"`")
                 .label("a delete is ordered by its before image")
                 .help(
@@ -225,5 +226,6 @@ fn named_columns(raw: &raw::Table, policy: &Policy) -> Vec<NamedColumn> {
     let policy_span = raw.policy.as_ref().map_or(0..0, At::span);
     let ordering = policy.order_columns().iter().cloned();
     named.extend(ordering.map(|name| NamedColumn { name, span: policy_span.clone() }));
+    named.extend(super::merging::counters(raw, policy));
     named
 }

@@ -36,8 +36,11 @@ pub(in crate::config) struct Table {
     #[schemars(extend("default" = "main"))]
     pub lane: Option<At<String>>,
     /// Who stands where two changes meet: `none` (one writer, no versions kept), `keep-current`,
-    /// `take-incoming`, `lww:commit-time`, `lww:COLUMN`, `max:COLUMN`, `max:COLUMN,COLUMN` (compared in that
-    /// order), `origin-priority:REGION,REGION` (first wins), or `{ plugin = "NAME" }`.
+    /// `take-incoming`, `lww:commit-time`, `lww:hlc` (hybrid logical clocks of the events), `lww:COLUMN`,
+    /// `max:COLUMN`, `max:COLUMN,COLUMN` (compared in that order), `origin-priority:REGION,REGION` (first
+    /// wins), `vector` (vector clocks of the events), `column-merge` (each column by itself),
+    /// `counter:COLUMN,COLUMN` (sums), or `{ plugin = "NAME" }`. The last three before it take an order for
+    /// what they leave open: `column-merge by lww:updated_at`.
     #[schemars(extend("default" = "lww:commit-time"))]
     pub policy: Option<At<Policy>>,
     /// How a delete takes part: `ordered` by the columns of its before image (needs `before_images =
@@ -110,7 +113,9 @@ pub(in crate::config) struct Column {
 #[schemars(untagged)]
 pub(in crate::config) enum Policy {
     Words(
-        #[schemars(regex(pattern = r"^(none|keep-current|take-incoming|(lww|max|origin-priority):.+)$"))]
+        #[schemars(regex(
+            pattern = r"^(none|keep-current|take-incoming|(lww|max|origin-priority):.+|(vector|column-merge|counter:.+)( by (lww|max|origin-priority):.+)?)$"
+        ))]
         String,
     ),
     Plugin(ByPlugin),

@@ -188,6 +188,55 @@ pub(super) const CASES: &[Bad] = &[
     ),
     bad(
         "key = [",
+        "policy = \"counter\"\nkey = [",
+        &["pipeline.toml:14:10", "policy `counter` needs the columns that are sums", "counter:views,likes"],
+    ),
+    bad(
+        "key = [",
+        "before_images = \"full\"\npolicy = \"counter:views by max:views\"\nkey = [",
+        &["pipeline.toml:15:10", "policy `counter` sums `views` and orders by it"],
+    ),
+    bad(
+        "key = [",
+        "policy = \"vector:us\"\nkey = [",
+        &["pipeline.toml:14:10", "policy `vector` takes no argument", "vector by lww:updated_at"],
+    ),
+    bad(
+        "key = [",
+        "policy = \"vector by none\"\nkey = [",
+        &["pipeline.toml:14:10", "`none` is no order that `vector` could go by", "lww:commit-time"],
+    ),
+    bad(
+        "key = [",
+        "policy = \"lww:at by lww:hlc\"\nkey = [",
+        &[
+            "pipeline.toml:14:10",
+            "policy `lww` takes no `by`",
+            "only `vector`, `column-merge` and `counter` do",
+        ],
+    ),
+    bad(
+        "key = [",
+        "policy = \"column-merge\"\nkey = [",
+        &["pipeline.toml:14:10", "needs `before_images = \"full\"`", "REPLICA IDENTITY FULL"],
+    ),
+    bad(
+        "key = [",
+        "policy = \"counter:views\"\nkey = [",
+        &["pipeline.toml:14:10", "needs `before_images = \"full\"`", "what a change added to a sum"],
+    ),
+    bad(
+        "[sink]\nurl = \"sqlite://orders.db\"\n\n[[table]]",
+        "format = \"debezium-json\"\norigin = \"us\"\n[sink]\nurl = \"sqlite://orders.db\"\n[[table]]\npolicy = \"lww:hlc\"",
+        &["goes by the envelope's `hlc`", "messages of Debezium carry none", "format = \"native\""],
+    ),
+    bad(
+        "[[table]]",
+        "[[plugin]]\nname = \"r\"\npath = \"r.wasm\"\nstage = \"residency\"\ntables = [\"*\"]\n[[table]]\nbefore_images = \"full\"\npolicy = \"column-merge\"",
+        &["under residency plugin `r` and `column-merge by lww:commit-time`", "let a merge plugin decide"],
+    ),
+    bad(
+        "key = [",
         "policy = \"none:x\"\nkey = [",
         &["pipeline.toml:14:10", "policy `none` takes no argument"],
     ),

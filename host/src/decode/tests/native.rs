@@ -5,13 +5,13 @@ use std::sync::Arc;
 use reconverge_streams::source::Delivery;
 
 use crate::{
-    batch::{Redrive, Transaction},
+    batch::{ItemKind, Redrive, Transaction},
     config::Format,
     decode::{Decoder, Options},
     plan::TablePlan,
 };
 
-use super::setup::{debezium, decoder, delivery, only, table, told};
+use super::setup::{debezium, decoder, delivery, only, pulled, table, told};
 
 const VERSION: (&str, &str) = ("Reconverge-Version", "1");
 
@@ -66,6 +66,28 @@ fn rows_become_cells_by_the_columns_type() {
         ),
     ] {
         assert_eq!(told(&setup(), vec![envelope(&rest)]), [line], "{rest}");
+    }
+}
+
+#[test]
+fn logical_clocks_are_read_and_kept_with_the_change() {
+    let rest =
+        |clocks: &str| format!(r#""op":"c","key":{{"id":"7"}},"after":{{"id":7,"owner":"a"}},{clocks}"#);
+    let change =
+        only(&setup(), envelope(&rest(r#""clock":{"us":5,"eu":2,"ap":0},"hlc":"1760000000100000-3""#)));
+    let clocks = change.changes[0].clocks.clone();
+    assert_eq!(clocks.vector, Some(Arc::new(crate::clock::VectorClock::new([("us", 5), ("eu", 2)]))));
+    assert_eq!(clocks.hlc.map(|hlc| hlc.to_string()).as_deref(), Some("1760000000100000-3"));
+    let many: Vec<String> = (0..257).map(|n| format!(r#""r{n}":1"#)).collect();
+    for (wrong, word) in [
+        (r#""hlc":"yesterday""#.to_owned(), "bad-clock"),
+        (format!(r#""clock":{{{}}}"#, many.join(",")), "bad-clock"),
+        (r#""clock":{"us":-1}"#.to_owned(), "not-an-envelope"),
+        (r#""clock":"us""#.to_owned(), "not-an-envelope"),
+    ] {
+        let batch = setup().decode(pulled(vec![envelope(&rest(&wrong))]));
+        let ItemKind::Refused(refusal) = &batch.items[0].kind else { panic!("{wrong} was taken") };
+        assert_eq!(refusal.code, word, "{wrong}");
     }
 }
 

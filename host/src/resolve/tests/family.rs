@@ -246,6 +246,7 @@ impl World {
                 moved: None,
                 event_id: None,
                 transaction: None,
+                clocks: Default::default(),
                 redriven: None,
             });
             let row = u32::try_from(row).unwrap();

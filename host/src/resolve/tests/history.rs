@@ -14,10 +14,20 @@ pub(super) enum Policy {
     TakeIncoming,
     KeepCurrent,
     PluginOrdered,
+    HlcOrdered,
+    VectorOrdered,
+    VectorByHlcOrdered,
+    ColumnsByTimeOrdered,
+    ColumnsByTimeWin,
+    ColumnsByRankOrdered,
+    CounterByTimeOrdered,
+    CounterByTimeWin,
+    CounterByRankOrdered,
 }
 
 impl Policy {
-    pub(super) const ALL: [Policy; 7] = [
+    /// Those that one change after another can tell of ([`super::oracle`]).
+    pub(super) const ALL: [Policy; 10] = [
         Policy::GreatestOrdered,
         Policy::GreatestWin,
         Policy::CommitTimeOrdered,
@@ -25,9 +35,31 @@ impl Policy {
         Policy::TakeIncoming,
         Policy::KeepCurrent,
         Policy::PluginOrdered,
+        Policy::HlcOrdered,
+        Policy::VectorOrdered,
+        Policy::VectorByHlcOrdered,
     ];
-    pub(super) const CONVERGING: [Policy; 3] =
-        [Policy::GreatestOrdered, Policy::CommitTimeOrdered, Policy::PluginOrdered];
+    pub(super) const CONVERGING: [Policy; 9] = [
+        Policy::GreatestOrdered,
+        Policy::CommitTimeOrdered,
+        Policy::PluginOrdered,
+        Policy::HlcOrdered,
+        Policy::VectorOrdered,
+        Policy::VectorByHlcOrdered,
+        Policy::ColumnsByTimeOrdered,
+        Policy::ColumnsByRankOrdered,
+        Policy::CounterByTimeOrdered,
+    ];
+    /// Those that converge while no source brings back a key.
+    pub(super) const CONVERGING_BUT_FOR_RETURNS: [Policy; 4] =
+        [Policy::GreatestWin, Policy::CommitTimeWin, Policy::ColumnsByTimeWin, Policy::CounterByTimeWin];
+    /// Those whose rows are put together ([`super::sets`]).
+    pub(super) const PUT_TOGETHER: [Policy; 4] = [
+        Policy::ColumnsByTimeOrdered,
+        Policy::ColumnsByRankOrdered,
+        Policy::CounterByTimeOrdered,
+        Policy::CounterByRankOrdered,
+    ];
 
     pub(super) fn rule(self) -> Rule {
         match self {
@@ -36,15 +68,29 @@ impl Policy {
             Policy::TakeIncoming => Rule::TakeIncoming,
             Policy::KeepCurrent => Rule::KeepCurrent,
             Policy::PluginOrdered => Rule::Plugin(vec![1]),
+            Policy::HlcOrdered => Rule::Hlc,
+            Policy::VectorOrdered => Rule::Vector(None),
+            Policy::VectorByHlcOrdered => Rule::Vector(Some(Box::new(Rule::Hlc))),
+            Policy::ColumnsByTimeOrdered | Policy::ColumnsByTimeWin => {
+                Rule::column_merge(Rule::CommitTime, 3, &[0])
+            }
+            Policy::ColumnsByRankOrdered => Rule::column_merge(Rule::Greatest(vec![1]), 3, &[0]),
+            Policy::CounterByTimeOrdered | Policy::CounterByTimeWin => {
+                Rule::counter(vec![2], Rule::CommitTime)
+            }
+            Policy::CounterByRankOrdered => Rule::counter(vec![2], Rule::Greatest(vec![1])),
         }
     }
 
     pub(super) fn deletes(self) -> Deletes {
         match self {
-            Policy::GreatestWin | Policy::CommitTimeWin | Policy::TakeIncoming | Policy::KeepCurrent => {
-                Deletes::Win
-            }
-            Policy::GreatestOrdered | Policy::CommitTimeOrdered | Policy::PluginOrdered => Deletes::Ordered,
+            Policy::GreatestWin
+            | Policy::CommitTimeWin
+            | Policy::TakeIncoming
+            | Policy::KeepCurrent
+            | Policy::ColumnsByTimeWin
+            | Policy::CounterByTimeWin => Deletes::Win,
+            _ => Deletes::Ordered,
         }
     }
 }
@@ -70,15 +116,20 @@ pub(super) struct Event {
     /// The whole row before, where there was one.
     pub(super) before: Option<(Option<i64>, i64)>,
     pub(super) let_go: bool,
+    /// Writes of the key by source that the writer had seen, this one included; none of a snapshot row.
+    pub(super) clock: Option<[u64; 2]>,
+    /// (time, counter) that is later than all that the writer had seen.
+    pub(super) hlc: Option<(i64, u32)>,
 }
 
 pub(super) const SOURCES: [&str; 2] = ["us-east", "us-west"];
 
-/// What a source does next: (source, key, action, rank, big, time step).
-type Act = (usize, i64, u8, Option<i64>, i64, i64);
+/// What a source does next: (source, key, action, rank, big, time step, has seen what the other wrote).
+type Act = (usize, i64, u8, Option<i64>, i64, i64, bool);
 
 pub(super) fn histories() -> impl Strategy<Value = Vec<Event>> {
-    let act = (0..2_usize, 0..3_i64, 0..10_u8, prop::option::weighted(0.9, 0..4_i64), 0..3_i64, 0..3_i64);
+    let rank = prop::option::weighted(0.9, 0..4_i64);
+    let act = (0..2_usize, 0..3_i64, 0..10_u8, rank, 0..3_i64, 0..3_i64, any::<bool>());
     prop::collection::vec(act, 1..24).prop_map(|acts| play(&acts))
 }
 
@@ -89,7 +140,8 @@ fn play(acts: &[Act]) -> Vec<Event> {
     let mut commits = [0, 0];
     let mut at = 100;
     let mut events = Vec::new();
-    for &(source, key, action, rank, big, step) in acts {
+    let mut clocks = Clocks::default();
+    for &(source, key, action, rank, big, step, seen) in acts {
         let Ok(place) = usize::try_from(key) else { continue };
         let row = &mut tables[source][place];
         let before = *row;
@@ -110,9 +162,51 @@ fn play(acts: &[Act]) -> Vec<Event> {
         let (rank, big) = row.map_or((None, None), |(rank, big)| (rank, (!unsent).then_some(big)));
         let before = if kind == Kind::Snapshot { None } else { before };
         let let_go = kind != Kind::Delete && action == 9;
-        events.push(Event { source, commit: commits[source], key, kind, at, rank, big, before, let_go });
+        let (clock, hlc) = if kind == Kind::Snapshot {
+            (None, None)
+        } else {
+            let (clock, hlc) = clocks.tick(source, place, at, seen);
+            (Some(clock), Some(hlc))
+        };
+        let commit = commits[source];
+        events.push(Event { source, commit, key, kind, at, rank, big, before, let_go, clock, hlc });
     }
     events
+}
+
+/// The clocks of both sources, per key, as writers keep them.
+#[derive(Default)]
+struct Clocks {
+    vectors: [[[u64; 2]; 3]; 2],
+    hybrids: [[(i64, u32); 3]; 2],
+}
+
+impl Clocks {
+    /// One more write of a source; `seen` tells that it has seen all that the other wrote before.
+    fn tick(&mut self, source: usize, key: usize, at: i64, seen: bool) -> ([u64; 2], (i64, u32)) {
+        let (theirs, late) = (self.vectors[1 - source][key], self.hybrids[1 - source][key]);
+        let (own, hybrid) = (&mut self.vectors[source][key], &mut self.hybrids[source][key]);
+        if seen {
+            own.iter_mut().zip(theirs).for_each(|(a, b)| *a = (*a).max(b));
+            *hybrid = (*hybrid).max(late);
+        }
+        own[source] += 1;
+        *hybrid = if at > hybrid.0 { (at, 0) } else { (hybrid.0, hybrid.1 + 1) };
+        (*own, *hybrid)
+    }
+}
+
+/// The history without what comes back: of a key that a source deletes, its later changes are left out.
+pub(super) fn without_returns(history: &[Event]) -> Vec<Event> {
+    let mut gone = std::collections::HashSet::new();
+    let stays = |e: &&Event| {
+        let known = gone.contains(&(e.source, e.key));
+        if e.kind == Kind::Delete {
+            gone.insert((e.source, e.key));
+        }
+        !known
+    };
+    history.iter().filter(stays).cloned().collect()
 }
 
 /// Sends some runs of the history again, as a restarted publisher does.

@@ -1,15 +1,18 @@
 //! Resolve beside a plain serial oracle, on generated histories: whatever the batches, the end is the same.
 
+mod clocks;
 mod family;
 mod history;
+mod local;
 mod model;
 mod oracle;
+mod sets;
 mod single_writer;
 
 use proptest::prelude::*;
 
 use self::{
-    history::{Event, Kind, Policy, histories, interleave, redeliver},
+    history::{Event, Kind, Policy, histories, interleave, redeliver, without_returns},
     model::ModelSink,
     oracle::Oracle,
 };
@@ -66,6 +69,37 @@ proptest! {
         let b = run(policy, &interleave(&history, order_b), &[history.len() / 2]);
         prop_assert_eq!(a.rows(), b.rows());
     }
+
+    /// The same where deletes win, as far as it is promised: no source writes a key again that it has deleted.
+    #[test]
+    fn convergence_where_deletes_win(
+        policy in prop::sample::select(Policy::CONVERGING_BUT_FOR_RETURNS.to_vec()),
+        history in histories(),
+        order_a in any::<u64>(),
+        order_b in any::<u64>(),
+    ) {
+        let history = without_returns(&history);
+        let a = run(policy, &interleave(&history, order_a), &[]);
+        let b = run(policy, &interleave(&history, order_b), &[history.len() / 2]);
+        prop_assert_eq!(a.rows(), b.rows());
+    }
+
+    /// Rows that are put together are what the set of changes says, whatever the order, the batches and the
+    /// redeliveries.
+    #[test]
+    fn rows_put_together_are_those_of_the_set(
+        policy in prop::sample::select(Policy::PUT_TOGETHER.to_vec()),
+        history in histories(),
+        order in any::<u64>(),
+        again in prop::collection::vec((any::<usize>(), any::<usize>()), 0..4),
+        cuts in prop::collection::vec(any::<usize>(), 0..4),
+    ) {
+        let history = redeliver(&interleave(&history, order), &again);
+        let mut cuts: Vec<usize> = cuts.iter().map(|c| c % (history.len() + 1)).collect();
+        cuts.sort_unstable();
+        let sink = run(policy, &history, &cuts);
+        prop_assert_eq!(sink.rows(), sets::rows(policy, &history));
+    }
 }
 
 /// The checks above can fail: a rule that lets the newest delivery win diverges.
@@ -81,6 +115,8 @@ fn a_rule_that_goes_by_arrival_diverges() {
         big: Some(0),
         before: Some((None, 0)),
         let_go: false,
+        clock: None,
+        hlc: None,
     };
     let history = [event(0, 1, 5), event(1, 1, 3)];
     let reversed = [history[1].clone(), history[0].clone()];

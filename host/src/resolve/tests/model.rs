@@ -14,7 +14,7 @@ use reconverge_streams::{
     names::Names,
     position::Position,
     source::Delivery,
-    standing::{Standing, StandingKey, StandingKind, StandingTable, Version, Wanted},
+    standing::{LocalWrite, Standing, StandingKey, StandingKind, StandingTable, Version, Wanted},
     table::{ColumnShape, TableId, TableShape},
     text,
     writes::Writes,
@@ -22,6 +22,7 @@ use reconverge_streams::{
 
 use crate::{
     batch::{Batch, Change, Item, ItemKind, Op, TableBatch},
+    clock::{Clocks, Hlc, VectorClock},
     plan::{Plan, TablePlan},
     resolve::{decide, keys},
     stages::{Contests, Passed, Prepared, PreparedTable, Ruling, Rulings, Stages, Verdict},
@@ -36,6 +37,8 @@ pub(super) struct ModelSink {
     rows: BTreeMap<i64, Row>,
     versions: BTreeMap<Vec<u8>, (Version, Option<String>)>,
     counts: Vec<Disposition>,
+    /// Keys that the application wrote last, with its commit time where that is known.
+    local: BTreeMap<i64, Option<i64>>,
 }
 
 /// A merge plugin that goes by rank.
@@ -95,7 +98,28 @@ impl ModelSink {
             clock_skew_us: 0,
             value_bytes: 1 << 20,
         };
-        ModelSink { plan, rows: BTreeMap::new(), versions: BTreeMap::new(), counts: Vec::new() }
+        ModelSink {
+            plan,
+            rows: BTreeMap::new(),
+            versions: BTreeMap::new(),
+            counts: Vec::new(),
+            local: BTreeMap::new(),
+        }
+    }
+
+    /// The application writes a row.
+    pub(super) fn write_locally(&mut self, key: i64, row: Row, at: Option<i64>) {
+        self.rows.insert(key, row);
+        self.local.insert(key, at);
+    }
+
+    /// What is kept of the clocks of a key.
+    pub(super) fn clock(&self, key: i64) -> Option<&str> {
+        let mut column = reconverge_streams::columns::Column::new(Logical::Int);
+        column.push_int(key);
+        let mut bytes = Vec::new();
+        canonical::key(&[&column], 0, &mut bytes);
+        self.versions.get(&bytes)?.0.clock.as_deref()
     }
 
     pub(super) fn rows(&self) -> BTreeMap<i64, Row> {
@@ -203,6 +227,10 @@ impl ModelSink {
             moved: None,
             event_id: None,
             transaction: None,
+            clocks: Clocks {
+                vector: e.clock.map(|c| Arc::new(VectorClock::new(SOURCES.into_iter().zip(c)))),
+                hlc: e.hlc.map(|(physical, counter)| Hlc { physical, counter }),
+            },
             redriven: None,
         }
     }
@@ -220,6 +248,7 @@ impl ModelSink {
                 table.rows.end_row();
                 standing.row = u32::try_from(table.rows.rows() - 1).ok();
             }
+            standing.local = self.local.get(&id).map(|at| LocalWrite { at: *at });
             if let Some((version, ordered_by)) = self.versions.get(key) {
                 standing.version = Some(version.clone());
                 assert_eq!(standing.row.is_some(), version.standing == StandingKind::Row);
@@ -247,6 +276,7 @@ impl ModelSink {
                     let rank = cell(1).unwrap_or(kept.0);
                     let big = cell(2).map_or(kept.1, |big| big.expect("big is never null"));
                     self.rows.insert(id, (rank, big));
+                    self.local.remove(&id);
                 }
             }
             for row in 0..table.deletes.keys.rows() {

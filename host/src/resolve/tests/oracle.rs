@@ -1,13 +1,16 @@
 //! The rules of SURFACE (g) as plain serial code, one change after another, written apart from the engine.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, HashMap},
+};
 
 use reconverge_streams::disposition::Disposition;
 
 use super::history::{Event, Kind, Policy, SOURCES};
 
 /// Order value, is delete, commit time, origin; the greater wins.
-type Rank = (Option<i64>, bool, i64, &'static str);
+type Rank = (Option<i128>, bool, i64, &'static str);
 
 #[derive(Default)]
 struct Key {
@@ -16,6 +19,8 @@ struct Key {
     seen: HashMap<usize, u64>,
     gone: HashMap<usize, bool>,
     live_at: HashMap<usize, i64>,
+    /// What all that took part had seen.
+    merged: [u64; 2],
 }
 
 pub(super) struct Oracle {
@@ -50,27 +55,67 @@ impl Oracle {
         let back = k.gone.insert(e.source, e.kind == Kind::Delete).unwrap_or(false);
         let outcome =
             if e.kind == Kind::Delete { delete(policy, k, e, at) } else { write(policy, k, e, at, back) };
+        if outcome != Disposition::DeadLettered {
+            let seen = e.clock.unwrap_or_default();
+            k.merged = [k.merged[0].max(seen[0]), k.merged[1].max(seen[1])];
+        }
         if e.let_go { Disposition::Filtered } else { outcome }
     }
 }
 
-fn order_value(policy: Policy, at: i64, rank: Option<i64>) -> Option<i64> {
+fn order_value(policy: Policy, at: i64, rank: Option<i64>, e: &Event) -> Option<i128> {
     match policy {
-        Policy::GreatestOrdered | Policy::GreatestWin | Policy::PluginOrdered => rank,
-        Policy::CommitTimeOrdered | Policy::CommitTimeWin => Some(at),
-        Policy::TakeIncoming | Policy::KeepCurrent => None,
+        Policy::GreatestOrdered | Policy::GreatestWin | Policy::PluginOrdered => rank.map(i128::from),
+        Policy::CommitTimeOrdered | Policy::CommitTimeWin => Some(i128::from(at)),
+        Policy::HlcOrdered | Policy::VectorByHlcOrdered => {
+            let (time, counter) = e.hlc.unwrap_or((at, 0));
+            Some((i128::from(time) << 32) + i128::from(counter))
+        }
+        Policy::VectorOrdered => Some(e.clock.map_or(0, |c| i128::from(c[0] + c[1]))),
+        _ => None,
     }
 }
 
 fn ordered(policy: Policy) -> bool {
-    matches!(policy, Policy::GreatestOrdered | Policy::CommitTimeOrdered | Policy::PluginOrdered)
+    !matches!(
+        policy,
+        Policy::GreatestWin | Policy::CommitTimeWin | Policy::TakeIncoming | Policy::KeepCurrent
+    )
+}
+
+/// What has seen the other comes after it; `None` where neither has.
+fn cause(policy: Policy, k: &Key, e: &Event) -> Option<Ordering> {
+    if !matches!(policy, Policy::VectorOrdered | Policy::VectorByHlcOrdered) {
+        return None;
+    }
+    let ours = e.clock.unwrap_or_default();
+    let ahead = (0..2).any(|r| ours[r] > k.merged[r]);
+    let behind = (0..2).any(|r| ours[r] < k.merged[r]);
+    match (ahead, behind) {
+        (true, true) => None,
+        (true, false) => Some(Ordering::Greater),
+        (false, true) => Some(Ordering::Less),
+        (false, false) => Some(Ordering::Equal),
+    }
+}
+
+/// Whether what stands beats the change.
+fn beaten(policy: Policy, k: &Key, rank: Rank, e: &Event) -> bool {
+    let Some(standing) = k.rank else { return false };
+    match cause(policy, k, e) {
+        None => beats(standing, rank),
+        Some(Ordering::Equal) => {
+            beats((None, standing.1, standing.2, standing.3), (None, rank.1, rank.2, rank.3))
+        }
+        Some(ordering) => ordering == Ordering::Less,
+    }
 }
 
 fn delete(policy: Policy, k: &mut Key, e: &Event, at: i64) -> Disposition {
     let stood = k.row.is_some();
     if ordered(policy) {
-        let rank = (order_value(policy, at, e.before.and_then(|b| b.0)), true, at, SOURCES[e.source]);
-        if k.rank.is_some_and(|standing| beats(standing, rank)) {
+        let rank = (order_value(policy, at, e.before.and_then(|b| b.0), e), true, at, SOURCES[e.source]);
+        if beaten(policy, k, rank, e) {
             return Disposition::KeptCurrent;
         }
         k.rank = Some(rank);
@@ -85,14 +130,14 @@ fn beats(standing: Rank, incoming: Rank) -> bool {
 }
 
 fn write(policy: Policy, k: &mut Key, e: &Event, at: i64, back: bool) -> Disposition {
-    let rank = (order_value(policy, at, e.rank), false, at, SOURCES[e.source]);
+    let rank = (order_value(policy, at, e.rank, e), false, at, SOURCES[e.source]);
     let others_gone = k.gone.iter().any(|(source, gone)| *source != e.source && *gone);
     let loses = match policy {
         Policy::TakeIncoming => false,
         _ if !ordered(policy) && others_gone => true,
         _ if !ordered(policy) && back => false,
         Policy::KeepCurrent => k.row.is_some(),
-        _ => k.rank.is_some_and(|standing| beats(standing, rank)),
+        _ => beaten(policy, k, rank, e),
     };
     if loses {
         return Disposition::KeptCurrent;

@@ -92,6 +92,7 @@ fn batch(plan: &Plan, changes: &[(i64, u64, i64)]) -> Batch {
             moved: None,
             event_id: None,
             transaction: None,
+            clocks: Default::default(),
             redriven: None,
         });
         batch.items.push(Item { delivery: i, kind: ItemKind::Change(0, i) });

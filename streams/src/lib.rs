@@ -23,6 +23,7 @@ pub mod disposition;
 pub mod checkpoint;
 pub mod standing;
 pub mod family;
+pub mod waiting;
 pub mod writes;
 pub mod sink;
 pub mod records;

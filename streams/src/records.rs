@@ -62,14 +62,14 @@ pub struct DeadLetterRecord {
     pub note: Option<String>,
 }
 
-/// A row that stands and is kept beside until its parents do.
+/// A row that stands and is kept beside until its parents do, or a change that waits on time.
 #[derive(Clone, Debug, Serialize)]
 pub struct ParkedRecord {
     /// Its table.
     pub table: String,
     /// Its key.
     pub key: String,
-    /// `parent`, or `orphaned` where the parent is known not to come by itself.
+    /// `parent`, or `orphaned` where the parent is known not to come by itself; `skew` or `paused` for a change.
     pub why: String,
     /// The table of the parent that is missing.
     pub waits_table: Option<String>,
@@ -89,8 +89,21 @@ pub struct ParkedRecord {
     pub ordinal: u64,
     /// Since when it is kept.
     pub parked_at: String,
-    /// The row.
+    /// What waits on time: the commit time that has to pass first, where it is that.
+    pub until: Option<String>,
+    /// What waits on time: how often it was released in vain.
+    pub attempts: u32,
+    /// The row; `None` for what waits on time, which is a change and no row yet.
     pub row: Option<serde_json::Value>,
+}
+
+/// A table of the sink that a pipeline writes to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TableRecord {
+    /// Its name.
+    pub name: String,
+    /// Why it is paused; `None` where it is not.
+    pub paused: Option<String>,
 }
 
 /// What to list of `conflicts`, `dlq` or `parked`: newest first.
@@ -183,14 +196,25 @@ pub trait Records: Send + Sync {
         query: &Query,
     ) -> impl Future<Output = Result<Vec<DeadLetterRecord>, SinkError>> + Send;
 
-    /// Rows that are kept until their parents stand, newest first. An id is that of no kept row.
+    /// Rows that are kept until their parents stand, and changes that wait on time, newest first. An id is that of none.
     fn parked(&self, query: &Query) -> impl Future<Output = Result<Vec<ParkedRecord>, SinkError>> + Send;
 
-    /// How many rows are kept by (table, why), of one pipeline where it is named.
+    /// How many are kept by (table, why), of one pipeline where it is named.
     fn parked_counts(
         &self,
         pipeline: Option<&str>,
     ) -> impl Future<Output = Result<Vec<(String, String, u64)>, SinkError>> + Send;
+
+    /// All tables that a pipeline of this sink ever wrote to, by name.
+    fn tables(&self) -> impl Future<Output = Result<Vec<TableRecord>, SinkError>> + Send;
+
+    /// Pauses a table for a reason, or lets it run (`None`); false where that changes nothing, or there is no such
+    /// table.
+    fn set_paused(
+        &self,
+        table: &str,
+        reason: Option<&str>,
+    ) -> impl Future<Output = Result<bool, SinkError>> + Send;
 
     /// Closes an open dead letter as `discarded`; false where it was not open.
     fn discard(

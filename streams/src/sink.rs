@@ -15,6 +15,7 @@ use crate::{
     position::Micros,
     standing::{Standing, Wanted},
     table::{TableId, TableShape},
+    waiting::{Aside, Paused, Waiting, WaitingWanted},
     writes::{ChangeIndex, Writes},
 };
 
@@ -98,6 +99,9 @@ pub enum SinkError {
     /// The lane is not ours any more, or its checkpoint stands elsewhere: stop and claim again.
     #[error("lane {0} is not ours any more")]
     Fenced(String),
+    /// A table is not as the plan has it (gone, a column dropped or retyped, no permission). Nothing was written.
+    #[error("table is not as planned: {1}")]
+    Table(TableId, Cause),
 }
 
 /// A cause as the sink may tell it: code and names, never a row's values (a server's detail prints them).
@@ -151,7 +155,8 @@ pub trait Sink: Send + Sync {
         tables: &[TableName],
     ) -> impl Future<Output = Result<Vec<Result<TableShape, Vec<Problem>>>, SinkError>> + Send;
 
-    /// Takes a lane: raises its epoch, waits for an open batch of the old owner, then reads the truth.
+    /// Takes a lane: raises its epoch, waits for an open batch of the old owner, then reads the truth. Looks at the
+    /// plan's tables, and pauses those that are not as the request has them.
     ///
     /// # Errors
     /// [`SinkError::Held`] while another owner's lease runs; [`SinkError::OtherPlan`].
@@ -167,7 +172,8 @@ pub trait Claim: Send {
     /// stands, in key order, all keys of a table in one round trip.
     ///
     /// # Errors
-    /// [`SinkError::Fenced`] where epoch or sequence are not ours; the transaction is then closed.
+    /// [`SinkError::Fenced`] where epoch or sequence are not ours, [`SinkError::Table`] where a table cannot be read as
+    /// planned; the transaction is then closed.
     fn begin(&mut self, asked: Wanted) -> impl Future<Output = Result<Standing, SinkError>> + Send;
 
     /// Between `begin` and `commit`: parents, and rows that wait for them or name them, locked.
@@ -211,6 +217,31 @@ pub trait Claim: Send {
         plugins: String,
         by: &str,
     ) -> impl Future<Output = Result<i64, SinkError>> + Send;
+
+    /// Between batches: the lane's changes that wait on time, in the order of their sequences.
+    ///
+    /// # Errors
+    /// As in `begin`.
+    fn waiting(
+        &mut self,
+        asked: WaitingWanted,
+    ) -> impl Future<Output = Result<Vec<Waiting>, SinkError>> + Send;
+
+    /// Between batches: the tables of the plan that are paused.
+    ///
+    /// # Errors
+    /// As in `begin`.
+    fn paused(&mut self) -> impl Future<Output = Result<Vec<Paused>, SinkError>> + Send;
+
+    /// Between batches: pauses a table. One that is paused keeps its first reason.
+    ///
+    /// # Errors
+    /// As in `begin`.
+    fn pause(&mut self, table: TableId, reason: &str) -> impl Future<Output = Result<(), SinkError>> + Send;
+
+    /// From now on the claim neither reads nor writes these tables, and finds no kept rows of theirs to put in. No batch
+    /// may name one of them.
+    fn set_aside(&mut self, tables: Aside);
 
     /// Gives the lane up, so that another process need not wait for the lease.
     fn release(&mut self) -> impl Future<Output = ()> + Send;

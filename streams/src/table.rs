@@ -98,6 +98,20 @@ impl TableShape {
         self.columns.iter().position(|c| c.name == name)
     }
 
+    /// What keeps this shape, made earlier, from being that of a table that is now `now`: a column that is gone or of
+    /// another type. Columns that came are none of its business. `None`: it still is.
+    #[must_use]
+    pub fn unlike(&self, now: &TableShape) -> Option<String> {
+        self.columns.iter().find_map(|column| {
+            let Some(at) = now.column(&column.name) else {
+                return Some(format!("column `{}` is gone", column.name));
+            };
+            let found = now.columns[at].logical;
+            (found != column.logical)
+                .then(|| format!("column `{}` is {found} now, it was {}", column.name, column.logical))
+        })
+    }
+
     /// The logical types of all columns, in order.
     pub fn logicals(&self) -> impl Iterator<Item = Logical> + '_ {
         self.columns.iter().map(|c| c.logical)
@@ -112,6 +126,25 @@ impl TableShape {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_shape_is_that_of_its_table_until_a_column_goes_or_turns() {
+        let shape = |columns: &[(&str, Logical)]| TableShape {
+            name: "t".into(),
+            columns: columns.iter().map(|(name, logical)| ColumnShape::new(*name, *logical)).collect(),
+            key: vec![0],
+            has_other_unique: false,
+        };
+        let planned = shape(&[("id", Logical::Int), ("v", Logical::Text)]);
+        for (now, unlike) in [
+            (vec![("id", Logical::Int), ("v", Logical::Text)], None),
+            (vec![("new", Logical::Bool), ("v", Logical::Text), ("id", Logical::Int)], None),
+            (vec![("id", Logical::Int)], Some("column `v` is gone")),
+            (vec![("id", Logical::Text), ("v", Logical::Text)], Some("column `id` is text now, it was int")),
+        ] {
+            assert_eq!(planned.unlike(&shape(&now)).as_deref(), unlike);
+        }
+    }
 
     #[test]
     fn base_type_leaves_parameters_out() {

@@ -12,6 +12,7 @@ use crate::{
     position::{Micros, Position, Seen},
     standing::Version,
     table::TableId,
+    waiting::{WaitingId, WaitingWrite},
 };
 
 /// Place of a change in its batch, in stream order: how a sink names a guilty one.
@@ -46,6 +47,12 @@ pub struct Writes {
     pub suppressed: Vec<(TableId, Vec<u8>)>,
     /// Dead letters that this batch applied again, by (stream, sequence) of the first delivery.
     pub redriven: Vec<(String, u64)>,
+    /// Changes to keep until their time comes.
+    pub waiting: Vec<WaitingWrite>,
+    /// Changes that waited and were decided in this batch.
+    pub released: Vec<WaitingId>,
+    /// Changes that were to be released in this batch and could not be written; they wait on.
+    pub tried: Vec<WaitingId>,
 }
 
 /// What one table writes. A key stands in at most one of `upserts` and `deletes`.

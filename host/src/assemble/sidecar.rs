@@ -6,7 +6,10 @@ use reconverge_streams::{
     checkpoint::Checkpoint,
     columns::Columns,
     postgres::PostgresSink,
-    records::{DeadLetterRecord, DecisionRecord, GenerationRecord, KeyRecord, ParkedRecord, Query, Records},
+    records::{
+        DeadLetterRecord, DecisionRecord, GenerationRecord, KeyRecord, ParkedRecord, Query, Records,
+        TableRecord,
+    },
     sink::{Sink, SinkError},
     sqlite::SqliteSink,
     table::TableShape,
@@ -101,6 +104,14 @@ impl Records for Sidecar {
 
     async fn parked_counts(&self, pipeline: Option<&str>) -> Result<Vec<(String, String, u64)>, SinkError> {
         of_either!(self, sink => sink.parked_counts(pipeline))
+    }
+
+    async fn tables(&self) -> Result<Vec<TableRecord>, SinkError> {
+        of_either!(self, sink => sink.tables())
+    }
+
+    async fn set_paused(&self, table: &str, reason: Option<&str>) -> Result<bool, SinkError> {
+        of_either!(self, sink => sink.set_paused(table, reason))
     }
 
     async fn discard(&self, id: i64, by: &str, note: Option<&str>) -> Result<bool, SinkError> {

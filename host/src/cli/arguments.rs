@@ -246,7 +246,11 @@ pub(super) enum Waits {
     Parent,
     /// The row that it depends on is known not to come by itself
     Orphaned,
-    /// For either reason
+    /// Its commit time has to pass
+    Skew,
+    /// Its table is paused
+    Paused,
+    /// For any reason
     All,
 }
 
@@ -256,6 +260,8 @@ impl Waits {
         match self {
             Waits::Parent => Some("parent"),
             Waits::Orphaned => Some("orphaned"),
+            Waits::Skew => Some("skew"),
+            Waits::Paused => Some("paused"),
             Waits::All => None,
         }
     }

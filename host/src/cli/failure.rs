@@ -120,7 +120,7 @@ impl From<ConfigError> for Failure {
 impl From<SinkError> for Failure {
     fn from(error: SinkError) -> Failure {
         let exit = match &error {
-            SinkError::Setup { .. } | SinkError::Unreachable(_) => Exit::Environment,
+            SinkError::Setup { .. } | SinkError::Unreachable(_) | SinkError::Table(..) => Exit::Environment,
             SinkError::OtherPlan { .. } => Exit::Configuration,
             SinkError::Held { .. } | SinkError::Fenced(_) => Exit::Runtime,
         };

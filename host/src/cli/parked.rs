@@ -85,6 +85,8 @@ fn shown(kept: &ParkedRecord) -> String {
 pub(super) fn parent(kept: &ParkedRecord) -> String {
     match (&kept.waits_table, &kept.waits_key) {
         (Some(table), Some(key)) => format!("{table} {key}"),
+        _ if kept.why == "skew" => kept.until.clone().unwrap_or_default(),
+        _ if kept.why == "paused" => format!("{} to run again", kept.table),
         _ => "a table that is not known any more".to_owned(),
     }
 }
@@ -93,6 +95,8 @@ pub(super) fn parent(kept: &ParkedRecord) -> String {
 pub(super) fn reason(kept: &ParkedRecord) -> &'static str {
     match kept.why.as_str() {
         "orphaned" => "that row was deleted, does not belong here, or is a dead letter",
+        "skew" => "its source's clock is ahead: it is decided when its commit time has passed",
+        "paused" => "its table is paused: it is decided when the table runs again",
         _ => "no change has brought that row yet, or it waits itself",
     }
 }

@@ -16,6 +16,7 @@ use crate::{
     records::{DeadLetterRecord, DecisionRecord, GenerationRecord},
     standing::StandingKind,
     table::{ColumnShape, TableShape},
+    waiting::Why,
 };
 
 /// A database that several sinks may share, as processes share a server.
@@ -32,6 +33,10 @@ pub(super) struct Contents {
     pub versions: BTreeMap<(String, Vec<u8>), Remembered>,
     /// Rows that are kept until their parents stand, by table and canonical key.
     pub kept: BTreeMap<(String, Vec<u8>), KeptRow>,
+    /// Changes that wait on time.
+    pub waiting: BTreeMap<WaitingKey, WaitingChange>,
+    /// Paused tables, with the reason.
+    pub paused: BTreeMap<String, String>,
     /// By lane and table.
     pub gates: BTreeMap<(String, String), Vec<NamedSeen>>,
     pub checkpoints: BTreeMap<String, Checkpoint>,
@@ -91,6 +96,21 @@ pub(super) struct KeptRow {
     pub source: Arc<str>,
     pub position: Position,
     pub at: Micros,
+}
+
+/// Lane, sequence, table, canonical key.
+pub(super) type WaitingKey = (String, u64, String, Vec<u8>);
+
+/// A change that waits on time.
+#[derive(Clone, Debug)]
+pub(super) struct WaitingChange {
+    pub why: Why,
+    pub until: Option<Micros>,
+    pub source: Arc<str>,
+    pub position: Position,
+    pub parked_at: Micros,
+    pub attempts: u32,
+    pub change: Vec<u8>,
 }
 
 /// [`crate::position::Seen`] by name.
@@ -174,9 +194,11 @@ impl MemoryDatabase {
     pub async fn sidecar(&self) -> String {
         let state = self.state.lock().await;
         format!(
-            "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+            "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
             state.versions,
             state.kept,
+            state.waiting,
+            state.paused,
             state.gates,
             state.checkpoints,
             state.decisions,

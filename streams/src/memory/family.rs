@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{database::Contents, sink::MemoryClaim};
+use super::{
+    database::Contents,
+    sink::{MemoryClaim, cause},
+};
 use crate::{
     canonical,
     columns::{Columns, State},
@@ -21,6 +24,13 @@ impl MemoryClaim {
         let presences = |(table, keys): &(TableId, crate::family::Keys)| {
             keys.keys.iter().map(|key| self.presence(state, *table, key)).collect()
         };
+        let looked_at = asked.parents.iter().map(|(table, _)| table);
+        for table in looked_at.chain(asked.children.iter().map(|c| &c.child)) {
+            if !state.tables.contains_key(self.name_of(*table)) {
+                let text = format!("no such table: {}", self.name_of(*table));
+                return Err(SinkError::Table(*table, cause("no-table", text)));
+            }
+        }
         let (mut waiting, mut children) = (Found::new(), Found::new());
         for (parent, keys) in &asked.waiting {
             let parent = self.name_of(*parent);
@@ -49,7 +59,11 @@ impl MemoryClaim {
         let stands = |(table, key): &(String, Vec<u8>)| {
             state.tables.get(table).is_some_and(|table| table.rows.contains_key(key))
         };
-        let ours = state.kept.iter().filter(|(_, k)| k.lane == self.checkpoint.lane && stands(&k.waits));
+        let aside = |name: &str| self.table_of(name).is_some_and(|table| self.aside.contains(&table));
+        let ours = state
+            .kept
+            .iter()
+            .filter(|((table, _), k)| k.lane == self.checkpoint.lane && !aside(table) && stands(&k.waits));
         for ((table, key), _) in ours.take(limit as usize) {
             if let Some(table) = self.table_of(table) {
                 found.entry(table).or_default().push(key.clone());

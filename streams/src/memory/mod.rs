@@ -4,5 +4,6 @@ pub mod source;
 pub mod database;
 pub mod sink;
 mod family;
+mod waiting;
 mod write;
 mod records;

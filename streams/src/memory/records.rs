@@ -1,7 +1,7 @@
 //! The sidecar of a database in memory, for people.
 
 use super::{
-    database::{KeptRow, Remembered},
+    database::{KeptRow, Remembered, WaitingChange, WaitingKey},
     sink,
     write::key_json,
 };
@@ -10,7 +10,7 @@ use crate::{
     columns::Columns,
     records::{
         DeadLetterRecord, DecisionRecord, GenerationRecord, KeyRecord, ParkedRecord, Query, Records,
-        SeenRecord, VersionRecord,
+        SeenRecord, TableRecord, VersionRecord,
     },
     sink::SinkError,
     standing::StandingKind,
@@ -62,36 +62,23 @@ impl Records for sink::MemorySink {
 
     async fn parked(&self, query: &Query) -> Result<Vec<ParkedRecord>, SinkError> {
         let state = self.database.state.lock().await;
-        let mut found: Vec<_> = state
-            .kept
-            .iter()
-            .filter(|((table, key), kept)| {
-                is_of(query.pipeline.as_deref(), &kept.lane)
-                    && query.table.as_ref().is_none_or(|t| t == table)
-                    && query.key.as_ref().is_none_or(|k| k == key)
-                    && query.word.as_ref().is_none_or(|w| *w == why(kept))
-            })
-            .collect();
-        found.sort_by_key(|(_, kept)| std::cmp::Reverse((kept.at, kept.sequence)));
         let shown = |table: &str, key: &[u8]| {
             state.tables.get(table).map(|t| key_json(&t.shape, key)).unwrap_or_default()
         };
-        let record = |((table, key), kept): (&(String, Vec<u8>), &KeptRow)| ParkedRecord {
-            table: table.clone(),
-            key: shown(table, key),
-            why: why(kept).into(),
-            waits_table: Some(kept.waits.0.clone()),
-            waits_key: Some(shown(&kept.waits.0, &kept.waits.1)),
-            lane: kept.lane.clone(),
-            sequence: kept.sequence,
-            source: kept.source.to_string(),
-            epoch: kept.position.epoch,
-            commit_position: kept.position.commit,
-            ordinal: kept.position.ordinal,
-            parked_at: text::format_timestamp(kept.at),
-            row: serde_json::from_str(&kept.row).ok(),
+        let wanted = |lane: &str, table: &String, key: &Vec<u8>, why: &str| {
+            is_of(query.pipeline.as_deref(), lane)
+                && query.table.as_ref().is_none_or(|t| t == table)
+                && query.key.as_ref().is_none_or(|k| k == key)
+                && query.word.as_ref().is_none_or(|w| w == why)
         };
-        Ok(found.into_iter().map(record).take(query.limit as usize).collect())
+        let kept = state.kept.iter().filter(|((table, key), k)| wanted(&k.lane, table, key, why(k)));
+        let waiting =
+            state.waiting.iter().filter(|((lane, _, table, key), w)| wanted(lane, table, key, w.why.word()));
+        let kept = kept.map(|(at, row)| ((row.at, row.sequence), kept_record(at, row, shown)));
+        let waiting = waiting.map(|(at, w)| ((w.parked_at, at.1), waiting_record(at, w, shown)));
+        let mut found: Vec<_> = kept.chain(waiting).collect();
+        found.sort_by_key(|(newest, _)| std::cmp::Reverse(*newest));
+        Ok(found.into_iter().map(|(_, record)| record).take(query.limit as usize).collect())
     }
 
     async fn parked_counts(&self, pipeline: Option<&str>) -> Result<Vec<(String, String, u64)>, SinkError> {
@@ -100,7 +87,32 @@ impl Records for sink::MemorySink {
         for ((table, _), kept) in state.kept.iter().filter(|(_, kept)| is_of(pipeline, &kept.lane)) {
             *counts.entry((table.clone(), why(kept).to_owned())).or_insert(0) += 1;
         }
+        for ((_, _, table, _), waiting) in
+            state.waiting.iter().filter(|((lane, ..), _)| is_of(pipeline, lane))
+        {
+            *counts.entry((table.clone(), waiting.why.word().to_owned())).or_insert(0) += 1;
+        }
         Ok(counts.into_iter().map(|((table, why), n)| (table, why, n)).collect())
+    }
+
+    async fn tables(&self) -> Result<Vec<TableRecord>, SinkError> {
+        let state = self.database.state.lock().await;
+        let names: std::collections::BTreeSet<&String> =
+            state.tables.keys().chain(state.paused.keys()).collect();
+        let record =
+            |name: &String| TableRecord { name: name.clone(), paused: state.paused.get(name).cloned() };
+        Ok(names.into_iter().map(record).collect())
+    }
+
+    async fn set_paused(&self, table: &str, reason: Option<&str>) -> Result<bool, SinkError> {
+        let mut state = self.database.state.lock().await;
+        Ok(match reason {
+            Some(reason) if state.tables.contains_key(table) && !state.paused.contains_key(table) => {
+                state.paused.insert(table.to_owned(), reason.to_owned()).is_none()
+            }
+            Some(_) => false,
+            None => state.paused.remove(table).is_some(),
+        })
     }
 
     async fn discard(&self, id: i64, by: &str, note: Option<&str>) -> Result<bool, SinkError> {
@@ -141,6 +153,54 @@ fn is_of(pipeline: Option<&str>, lane: &str) -> bool {
 
 fn why(kept: &KeptRow) -> &'static str {
     if kept.orphaned { "orphaned" } else { "parent" }
+}
+
+fn kept_record(
+    (table, key): &(String, Vec<u8>),
+    kept: &KeptRow,
+    shown: impl Fn(&str, &[u8]) -> String,
+) -> ParkedRecord {
+    ParkedRecord {
+        table: table.clone(),
+        key: shown(table, key),
+        why: why(kept).into(),
+        waits_table: Some(kept.waits.0.clone()),
+        waits_key: Some(shown(&kept.waits.0, &kept.waits.1)),
+        lane: kept.lane.clone(),
+        sequence: kept.sequence,
+        source: kept.source.to_string(),
+        epoch: kept.position.epoch,
+        commit_position: kept.position.commit,
+        ordinal: kept.position.ordinal,
+        parked_at: text::format_timestamp(kept.at),
+        until: None,
+        attempts: 0,
+        row: serde_json::from_str(&kept.row).ok(),
+    }
+}
+
+fn waiting_record(
+    (lane, sequence, table, key): &WaitingKey,
+    waiting: &WaitingChange,
+    shown: impl Fn(&str, &[u8]) -> String,
+) -> ParkedRecord {
+    ParkedRecord {
+        table: table.clone(),
+        key: shown(table, key),
+        why: waiting.why.word().into(),
+        waits_table: None,
+        waits_key: None,
+        lane: lane.clone(),
+        sequence: *sequence,
+        source: waiting.source.to_string(),
+        epoch: waiting.position.epoch,
+        commit_position: waiting.position.commit,
+        ordinal: waiting.position.ordinal,
+        parked_at: text::format_timestamp(waiting.parked_at),
+        until: waiting.until.map(text::format_timestamp),
+        attempts: waiting.attempts,
+        row: None,
+    }
 }
 
 fn version_record(stored: &Remembered) -> VersionRecord {

@@ -7,6 +7,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::{
     database::{Contents, MemoryDatabase, NamedSeen, Remembered},
+    waiting,
     write::write,
 };
 use crate::{
@@ -21,8 +22,9 @@ use crate::{
     standing::{
         Kept, LocalWrite, Standing, StandingKey, StandingKind, StandingTable, Version, Wanted, WantedTable,
     },
-    table::TableShape,
+    table::{TableId, TableShape},
     text,
+    waiting::{Aside, Paused, Waiting, WaitingWanted},
     writes::Writes,
 };
 
@@ -46,6 +48,7 @@ pub struct MemoryClaim {
     database: MemoryDatabase,
     pub(super) request: ClaimRequest,
     pub(super) checkpoint: Checkpoint,
+    pub(super) aside: Aside,
     /// The open transaction: nobody else reads or writes.
     open: Option<OwnedMutexGuard<Contents>>,
 }
@@ -86,7 +89,9 @@ impl Sink for MemorySink {
         checkpoint.owner = Some(request.owner.clone());
         checkpoint.lease_until = Some(now.saturating_add(lease(&request)));
         let checkpoint = checkpoint.clone();
-        Ok(MemoryClaim { database: self.database.clone(), request, checkpoint, open: None })
+        waiting::pause_unlike(&mut state, &request);
+        let (database, aside) = (self.database.clone(), Aside::new());
+        Ok(MemoryClaim { database, request, checkpoint, aside, open: None })
     }
 }
 
@@ -216,6 +221,30 @@ impl Claim for MemoryClaim {
         Ok(id)
     }
 
+    async fn waiting(&mut self, asked: WaitingWanted) -> Result<Vec<Waiting>, SinkError> {
+        let state = self.database.state.lock().await;
+        self.fenced(&state)?;
+        Ok(self.waiting_in(&state, &asked))
+    }
+
+    async fn paused(&mut self) -> Result<Vec<Paused>, SinkError> {
+        let state = self.database.state.lock().await;
+        self.fenced(&state)?;
+        Ok(self.paused_in(&state))
+    }
+
+    async fn pause(&mut self, table: TableId, reason: &str) -> Result<(), SinkError> {
+        let mut state = self.database.state.lock().await;
+        self.fenced(&state)?;
+        let name = self.request.tables[table.index()].name.clone();
+        state.paused.entry(name).or_insert_with(|| reason.to_owned());
+        Ok(())
+    }
+
+    fn set_aside(&mut self, tables: Aside) {
+        self.aside = tables;
+    }
+
     async fn release(&mut self) {
         self.open = None;
         let mut state = self.database.state.lock().await;
@@ -253,9 +282,12 @@ impl MemoryClaim {
     pub(super) fn stands(&self, state: &Contents, asked: &WantedTable) -> Result<StandingTable, SinkError> {
         let shape = &self.request.tables[asked.table.index()];
         let Some(table) = state.tables.get(&shape.name) else {
-            let what = format!("what stands in table `{}` could not be read: there is none", shape.name);
-            return Err(SinkError::Setup { what, hint: "create it first".into() });
+            let gone = cause("no-table", format!("no such table: {}", shape.name));
+            return Err(SinkError::Table(asked.table, gone));
         };
+        if let Some(unlike) = shape.unlike(&table.shape) {
+            return Err(SinkError::Table(asked.table, cause("other-shape", unlike)));
+        }
         let names = &self.request.names;
         let mut found = StandingTable { rows: Columns::new(shape.logicals()), ..StandingTable::default() };
         if !asked.versions {

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use super::{
     database::{Contents, KeptRow, MemoryTable, NamedSeen, Remembered},
     sink::{cause, now},
+    waiting,
 };
 use crate::{
     canonical,
@@ -47,6 +48,7 @@ pub(super) fn write(
         remember(state, request, part, stamp);
     }
     keep(state, request, writes);
+    waiting::write(state, request, writes);
     let now = text::format_timestamp(now(state));
     for decision in &writes.decisions {
         let record = decision_record(state, request, decision, &now);

@@ -9,6 +9,7 @@ use crate::{
     position::Micros,
     sink::SinkError,
     standing::{Standing, StandingTable, Wanted, WantedTable},
+    table::TableId,
 };
 
 use super::{
@@ -32,6 +33,8 @@ pub(super) enum NotBegun {
     Unlike(Unlike),
     /// The error, and the table whose rows were asked for.
     Server(Error, Option<usize>),
+    /// The table is not as planned.
+    Table(TableId, Error),
 }
 
 /// What stands, and what is known of each key, table by table.
@@ -59,6 +62,7 @@ impl NotBegun {
             NotBegun::Fenced => SinkError::Fenced(lane.into()),
             NotBegun::Unlike(unlike) => lane::unlike(unlike),
             NotBegun::Server(error, _) => fate::sink_error(&error, doing),
+            NotBegun::Table(table, error) => SinkError::Table(table, fate::cause(&error, None)),
         }
     }
 }
@@ -72,6 +76,7 @@ impl PostgresClaim {
         loop {
             tries += 1;
             self.connected().await?;
+            self.as_planned().await?;
             let not_begun = match self.stand(&wanted, &picked).await {
                 Ok(((tables, known), xid)) => {
                     return Ok((Standing { tables }, Open { wanted, known, xid, families: Vec::new() }));
@@ -81,9 +86,21 @@ impl PostgresClaim {
             self.close().await;
             match not_begun {
                 NotBegun::Fenced => return Err(SinkError::Fenced(self.facts.lane.clone())),
-                NotBegun::Unlike(unlike) => return Err(lane::unlike(unlike)),
+                NotBegun::Unlike(unlike) => {
+                    self.doubtful = true;
+                    self.as_planned().await?;
+                    return Err(lane::unlike(unlike));
+                }
+                NotBegun::Table(table, error) => {
+                    return Err(SinkError::Table(table, fate::cause(&error, None)));
+                }
                 NotBegun::Server(error, table) => match (fate::of(&error), table) {
-                    (Fate::Lost | Fate::Stale, _) if tries < TRIES_MAX => self.session.forget(),
+                    (Fate::Lost | Fate::Stale, _) if tries < TRIES_MAX => self.doubtful = true,
+                    (Fate::Table, Some(at)) => {
+                        let table = wanted.tables[at].table;
+                        let name = &self.facts.target(table).shape.name;
+                        return Err(SinkError::Table(table, fate::cause(&error, Some(name))));
+                    }
                     (Fate::Data, Some(at)) if tries < TRIES_MAX && picked[at].is_none() => {
                         let table = &wanted.tables[at];
                         let readable = self.readable(self.facts.target(table.table), &table.cells).await;
@@ -158,7 +175,7 @@ impl PostgresClaim {
         let [epoch, from] = [self.checkpoint.epoch, wanted.from.cast_signed()].map(Param::Int8);
         let mut calls = vec![Call { statement, params: vec![Param::Text(&self.facts.lane), epoch, from] }];
         let asked = questions(&mut self.session, &self.facts, &wanted.tables, picked, &gate).await;
-        calls.extend(asked.map_err(server)?);
+        calls.extend(asked?);
         self.in_transaction = true;
         let mut results = self.session.pipeline(Some("BEGIN"), calls, None).await.into_iter();
         let mut next = || results.next().transpose();
@@ -231,9 +248,9 @@ pub(super) async fn questions<'a>(
     tables: &'a [WantedTable],
     picked: &'a [Option<Vec<u32>>],
     gate: &'a [Vec<u8>],
-) -> Result<Vec<Call<'a>>, Error> {
+) -> Result<Vec<Call<'a>>, NotBegun> {
     let mut calls = Vec::with_capacity(2 * tables.len());
-    for (table, picked) in tables.iter().zip(picked) {
+    for (at, (table, picked)) in tables.iter().zip(picked).enumerate() {
         let target = facts.target(table.table);
         let [versions, rows] = is_asked(table);
         if versions {
@@ -242,7 +259,8 @@ pub(super) async fn questions<'a>(
             calls.push(Call { statement, params: vec![Param::Int2(target.id), Param::Byteas(keys)] });
         }
         if rows {
-            let statement = session.prepare(&target.select()).await?;
+            let statement = session.prepare(&target.select()).await;
+            let statement = statement.map_err(|e| NotBegun::Server(e, Some(at)))?;
             let params = standing::key_params(target, &table.cells, picked.as_deref());
             calls.push(Call { statement, params });
         }

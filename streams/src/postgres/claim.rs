@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio_postgres::{Client, Error};
+use tokio_postgres::Error;
 
 use crate::{
     checkpoint::Checkpoint,
@@ -14,19 +14,13 @@ use crate::{
     sink::{Claim, ClaimRequest, CommitError, SinkError},
     standing::{Standing, Wanted},
     table::TableId,
+    waiting::{Aside, Paused, Waiting, WaitingWanted},
     writes::Writes,
 };
 
 use super::{
-    Shared, catalog, fate,
-    ids::{self, Ids},
-    lane, origin,
-    params::Param,
-    partitions,
-    session::Session,
-    sidecar::Batch,
-    standing::Open,
-    target::Target,
+    Shared, drift, fate, ids::Ids, lane, origin, params::Param, partitions, session::Session, sidecar::Batch,
+    standing::Open, target::Target,
 };
 
 /// How often the history's partitions are looked after.
@@ -45,6 +39,10 @@ pub struct PostgresClaim {
     pub(super) keeps_commit_times: bool,
     /// The parent that the last sweep ended with, as the sidecar has it; none: at its beginning.
     pub(super) swept_up_to: Option<(i16, Vec<u8>)>,
+    /// Tables that are left alone.
+    pub(super) aside: Aside,
+    /// Whether the tables have to be looked at before one is read again.
+    pub(super) doubtful: bool,
     upkeep_at: Instant,
 }
 
@@ -101,15 +99,18 @@ impl PostgresClaim {
             })?;
         let mut ids = Ids::new(Arc::clone(&request.names));
         ids.load(&session.client).await.map_err(failed)?;
-        let targets = targets(&shared, &session.client, &request).await?;
+        let targets = drift::targets(&shared, &session.client, &request).await?;
         partitions::keep(&session.client).await.map_err(failed)?;
         let checkpoint = lane::claim(&mut session, &request, &lane).await?;
+        drift::prepare_reads(&mut session, &targets).await;
         Ok(PostgresClaim {
             facts: Facts { secret: meta.get(0), shared, request, lane, targets, ids },
             keeps_commit_times: meta.get(1),
             upkeep_at: Instant::now() + UPKEEP,
             open: None,
             swept_up_to: None,
+            aside: Aside::new(),
+            doubtful: false,
             in_transaction: false,
             clashes: 0,
             session,
@@ -122,6 +123,7 @@ impl PostgresClaim {
         if self.session.client.is_closed() {
             self.session = connect(&self.facts.shared, &self.facts.lane).await?;
             self.in_transaction = false;
+            self.doubtful = true;
         }
         Ok(())
     }
@@ -209,23 +211,6 @@ pub(super) async fn connect(shared: &Shared, lane: &str) -> Result<Session, Sink
     Ok(Session::new(client))
 }
 
-/// The plan's tables as they are now.
-async fn targets(shared: &Shared, client: &Client, request: &ClaimRequest) -> Result<Vec<Target>, SinkError> {
-    let failed = |e: Error| fate::sink_error(&e, "reading the catalog");
-    let mut targets = Vec::with_capacity(request.tables.len());
-    for shape in &request.tables {
-        let gone =
-            |what: String| SinkError::Setup { what, hint: "run `reconverge check` and start again".into() };
-        let found = catalog::find(client, &shared.schema, &shape.name).await.map_err(failed)?;
-        let found = found.ok_or_else(|| gone(format!("table {} is gone", shape.name)))?;
-        let id = ids::target(client, &found.full_name(), shape).await.map_err(failed)?;
-        let target = Target::new(id, Arc::clone(shape), &found);
-        targets
-            .push(target.map_err(|column| gone(format!("column {column} of table {} is gone", shape.name)))?);
-    }
-    Ok(targets)
-}
-
 impl Claim for PostgresClaim {
     fn checkpoint(&self) -> &Checkpoint {
         &self.checkpoint
@@ -281,6 +266,32 @@ impl Claim for PostgresClaim {
         self.close().await;
         let number = number.map_err(|e| fate::sink_error(&e, "recording the generation"))?;
         number.ok_or_else(|| SinkError::Fenced(self.facts.lane.clone()))
+    }
+
+    async fn waiting(&mut self, asked: WaitingWanted) -> Result<Vec<Waiting>, SinkError> {
+        self.abandon().await;
+        self.connected().await?;
+        let found = self.read_waiting(&asked).await;
+        found.map_err(|e| e.told(&self.facts.lane, "reading changes that wait"))
+    }
+
+    async fn paused(&mut self) -> Result<Vec<Paused>, SinkError> {
+        self.abandon().await;
+        self.connected().await?;
+        let found = self.read_paused().await;
+        found.map_err(|e| e.told(&self.facts.lane, "reading which tables are paused"))
+    }
+
+    async fn pause(&mut self, table: TableId, reason: &str) -> Result<(), SinkError> {
+        self.abandon().await;
+        self.connected().await?;
+        let paused = self.pause_table(table, reason).await;
+        let ours = paused.map_err(|e| e.told(&self.facts.lane, "pausing a table"))?;
+        if ours { Ok(()) } else { Err(SinkError::Fenced(self.facts.lane.clone())) }
+    }
+
+    fn set_aside(&mut self, tables: Aside) {
+        self.aside = tables;
     }
 
     async fn release(&mut self) {

@@ -163,7 +163,8 @@ const COLUMNS: [(&str, &str); 10] = [
         "parked",
         "target smallint, key bytea, source smallint, epoch integer, commit_position bigint, ordinal bigint, lane text, \
          sequence bigint, why text, waits_target smallint, waits_key bytea, ready boolean, change bytea, \
-         parked_at timestamp with time zone, attempts integer",
+         parked_at timestamp with time zone, attempts integer, until_at bigint, subject text, asked text, asked_by text, \
+         note text",
     ),
     ("suppressed", "target smallint, key_hash bytea, at timestamp with time zone"),
     (

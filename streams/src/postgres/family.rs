@@ -74,9 +74,25 @@ impl What<'_> {
         }
     }
 
+    /// The user's table that is read.
+    fn looked_at(self) -> Option<TableId> {
+        match self {
+            What::Parents(table) | What::Children { child: table, .. } => Some(table),
+            What::Waiting(_) => None,
+        }
+    }
+
     /// Whether keys travel as cells, which the server may not be able to read.
     fn has_cells(self) -> bool {
         !matches!(self, What::Waiting(_))
+    }
+}
+
+/// An error of a statement over a table of the user's.
+fn not_as_planned(error: Error, table: Option<TableId>) -> NotBegun {
+    match table {
+        Some(table) if fate::of(&error) == Fate::Table => NotBegun::Table(table, error),
+        _ => NotBegun::Server(error, None),
     }
 }
 
@@ -117,7 +133,7 @@ impl PostgresClaim {
         let mut parts = parts(wanted);
         let rows = match self.send(wanted, &parts).await {
             // A key that the server cannot read cannot stand: the others are asked for without it.
-            Err(error) if fate::of(&error) == Fate::Data => {
+            Err(NotBegun::Server(error, _)) if fate::of(&error) == Fate::Data => {
                 self.back_to_savepoint().await?;
                 for part in parts.iter_mut().filter(|p| p.what.has_cells()) {
                     let target = self.facts.target(part.what.parent());
@@ -141,33 +157,43 @@ impl PostgresClaim {
     }
 
     /// Sends the lock and all questions in one go.
-    async fn send(&mut self, wanted: &FamilyWanted, parts: &[Part<'_>]) -> Result<Vec<Vec<Row>>, Error> {
+    async fn send(&mut self, wanted: &FamilyWanted, parts: &[Part<'_>]) -> Result<Vec<Vec<Row>>, NotBegun> {
         let lock = locks(&self.facts, wanted);
         let mut calls = vec![Call { statement: self.session.prepare(LOCK).await?, params: lock }];
+        // The user's table that each statement looks at; the savepoint's and the sidecar's at none.
+        let mut about = vec![None, None];
         for part in parts {
+            let looked_at = part.what.looked_at();
+            let of_table = |e| not_as_planned(e, looked_at);
             let parent = self.facts.target(part.what.parent());
             let (number, keys) = (Param::Int2(parent.id), Param::Byteas(&part.keys.keys));
             let cells = || standing::key_params(parent, &part.keys.cells, part.picked.as_deref());
             match part.what {
                 What::Parents(_) => {
-                    let statement = self.session.prepare(&parent.stands()).await?;
+                    let statement = self.session.prepare(&parent.stands()).await.map_err(of_table)?;
                     calls.push(Call { statement, params: cells() });
                     let statement = self.session.prepare(KNOWN).await?;
                     calls.push(Call { statement, params: vec![number, keys] });
+                    about.extend([looked_at, None]);
                 }
                 What::Waiting(_) => {
                     let statement = self.session.prepare(WAITING).await?;
                     calls.push(Call { statement, params: vec![number, keys] });
+                    about.push(None);
                 }
                 What::Children { child, columns, .. } => {
                     let sql = self.facts.target(child).naming(columns, parent);
-                    calls.push(Call { statement: self.session.prepare(&sql).await?, params: cells() });
+                    let statement = self.session.prepare(&sql).await.map_err(of_table)?;
+                    calls.push(Call { statement, params: cells() });
+                    about.push(looked_at);
                 }
             }
         }
         let results =
             self.session.pipeline(Some("SAVEPOINT family"), calls, Some("RELEASE SAVEPOINT family")).await;
-        let mut rows = results.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let about = about.into_iter().chain(std::iter::repeat(None));
+        let of_table = |(rows, table): (Result<_, Error>, _)| rows.map_err(|e| not_as_planned(e, table));
+        let mut rows = results.into_iter().zip(about).map(of_table).collect::<Result<Vec<_>, _>>()?;
         rows.drain(..2.min(rows.len()));
         Ok(rows)
     }
@@ -194,6 +220,9 @@ impl PostgresClaim {
                     self.back_to_savepoint().await?;
                     let target = self.facts.target(kin[at].table);
                     picked[at] = Some(self.readable(target, &kin[at].cells).await?);
+                }
+                Err(NotBegun::Server(error, Some(at))) => {
+                    return Err(not_as_planned(error, Some(kin[at].table)));
                 }
                 Err(not_begun) => return Err(not_begun),
             }

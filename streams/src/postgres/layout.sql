@@ -46,10 +46,16 @@ CREATE TABLE IF NOT EXISTS reconverge.parked (
   ready boolean NOT NULL DEFAULT false,              -- set by the parent's transaction and by the sweep
   change bytea NOT NULL,                             -- parent, orphaned: the row that stands; paused, skew: the change, before mapping
   parked_at timestamptz NOT NULL DEFAULT now(), attempts int NOT NULL DEFAULT 0,
-  PRIMARY KEY (target, key, source, epoch, commit_position, ordinal));
+  until_at bigint,                                   -- skew: the commit time that has to pass; microseconds
+  subject text,                                      -- parent, orphaned: where the change was published
+  asked text CHECK (asked IN ('release','discard')), -- by an operator, for the lane to do
+  asked_by text, note text,
+  PRIMARY KEY (target, key, source, epoch, commit_position, ordinal, sequence));
 CREATE INDEX IF NOT EXISTS parked_lane ON reconverge.parked (lane, waits_target, waits_key);
 CREATE INDEX IF NOT EXISTS parked_waits ON reconverge.parked (waits_target, waits_key);
 CREATE INDEX IF NOT EXISTS parked_ready ON reconverge.parked (lane, sequence) WHERE ready;
+CREATE INDEX IF NOT EXISTS parked_time ON reconverge.parked (lane, sequence) WHERE why IN ('paused','skew');
+CREATE INDEX IF NOT EXISTS parked_asked ON reconverge.parked (lane) WHERE asked IS NOT NULL;
 CREATE TABLE IF NOT EXISTS reconverge.suppressed (
   target smallint NOT NULL, key_hash bytea NOT NULL, -- HMAC-SHA256(meta.secret, key): no suppressed bytes at rest
   at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (target, key_hash));

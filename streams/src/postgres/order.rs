@@ -50,6 +50,10 @@ impl PostgresClaim {
         let again = match self.again(before.wanted, &before.families).await {
             Ok(open) => open,
             Err(SinkError::Fenced(_)) => return Err(CommitError::Fenced),
+            Err(SinkError::Table(table, cause)) => {
+                self.close().await;
+                return Err(CommitError::PauseTable(table, cause));
+            }
             Err(error) => {
                 self.close().await;
                 return Err(CommitError::Again(Cause { code: "connection".into(), text: error.to_string() }));

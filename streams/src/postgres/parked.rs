@@ -13,15 +13,16 @@ use crate::{
 };
 
 impl PostgresSink {
-    /// Rows that wait for their parents, newest first.
+    /// Rows that wait for their parents and changes that wait on time, newest first.
     pub(super) async fn parked_rows(&self, query: &Query) -> Result<Vec<ParkedRecord>, SinkError> {
         let sql = format!(
             "SELECT {TABLE_NAME}, t.key_columns, t.key_types, d.key, d.why, {}, w.key_columns, w.key_types, d.waits_key, \
-             d.lane, d.sequence, s.name, d.epoch, d.commit_position, d.ordinal, {}, convert_from(d.change, 'UTF8') \
+             d.lane, d.sequence, s.name, d.epoch, d.commit_position, d.ordinal, {}, d.until_at, d.attempts, \
+             CASE WHEN d.why IN ('parent', 'orphaned') THEN convert_from(d.change, 'UTF8') END \
              FROM reconverge.parked d JOIN reconverge.target t ON t.id = d.target \
              JOIN reconverge.source s ON s.id = d.source LEFT JOIN reconverge.target w ON w.id = d.waits_target \
              WHERE {CONDITIONS} AND ($5::text IS NULL OR d.why = $5) AND $6::text IS NULL \
-             AND d.why IN ('parent', 'orphaned') ORDER BY d.parked_at DESC, d.sequence DESC, d.key LIMIT $7",
+             ORDER BY d.parked_at DESC, d.sequence DESC, d.key LIMIT $7",
             TABLE_NAME.replace("t.name", "w.name"),
             micros("d.parked_at")
         );
@@ -35,7 +36,7 @@ impl PostgresSink {
     ) -> Result<Vec<(String, String, u64)>, SinkError> {
         let sql = format!(
             "SELECT {TABLE_NAME}, d.why, count(*) FROM reconverge.parked d JOIN reconverge.target t ON t.id = d.target \
-             WHERE starts_with(d.lane, $2) AND d.why IN ('parent', 'orphaned') GROUP BY 1, 2 ORDER BY 1, 2"
+             WHERE starts_with(d.lane, $2) GROUP BY 1, 2 ORDER BY 1, 2"
         );
         let rows = self.read(&sql, &[&self.shared.schema, &lanes_of(pipeline)]).await?;
         Ok(rows.iter().map(|r| (r.get(0), r.get(1), unsigned(r, 2))).collect())
@@ -61,6 +62,8 @@ fn record(row: &Row) -> ParkedRecord {
         commit_position: unsigned(row, 13),
         ordinal: unsigned(row, 14),
         parked_at: text::format_timestamp(row.get(15)),
-        row: json(row.get(16)),
+        until: row.get::<_, Option<i64>>(16).map(text::format_timestamp),
+        attempts: u32::try_from(row.get::<_, i32>(17)).unwrap_or_default(),
+        row: json(row.get(18)),
     }
 }

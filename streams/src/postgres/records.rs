@@ -12,7 +12,7 @@ use crate::{
     position::Micros,
     records::{
         DeadLetterRecord, DecisionRecord, GenerationRecord, KeyRecord, ParkedRecord, Query, Records,
-        SeenRecord, VersionRecord,
+        SeenRecord, TableRecord, VersionRecord,
     },
     sink::SinkError,
     standing::{StandingKind, WantedTable},
@@ -122,6 +122,14 @@ impl Records for PostgresSink {
 
     async fn parked_counts(&self, pipeline: Option<&str>) -> Result<Vec<(String, String, u64)>, SinkError> {
         self.parked_sums(pipeline).await
+    }
+
+    async fn tables(&self) -> Result<Vec<TableRecord>, SinkError> {
+        self.target_rows().await
+    }
+
+    async fn set_paused(&self, table: &str, reason: Option<&str>) -> Result<bool, SinkError> {
+        self.pause_by_name(table, reason).await
     }
 
     async fn discard(&self, id: i64, by: &str, note: Option<&str>) -> Result<bool, SinkError> {

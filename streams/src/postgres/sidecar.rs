@@ -14,7 +14,7 @@ use crate::{
     writes::{DeadLetter, Decision, Writes},
 };
 
-use super::{ids::Ids, kept, params::Param, standing::Open, target::Target, travel::Wire, versions};
+use super::{ids::Ids, kept, params::Param, standing::Open, target::Target, travel::Wire, versions, waiting};
 
 /// A statement that is ready to be prepared and sent.
 pub(super) struct Outgoing<'a> {
@@ -41,6 +41,7 @@ pub(super) type Xmins<'a> = &'a (dyn Fn(usize, u32, u32) -> u32 + Sync);
 pub(super) fn statements<'a>(batch: &Batch<'a>, next: &'a Checkpoint, xmins: Xmins<'_>) -> Vec<Outgoing<'a>> {
     let mut out = versions::statements(batch, xmins);
     out.extend(kept::statements(batch));
+    out.extend(waiting::statements(batch));
     out.extend(decisions(batch));
     out.extend(dead(batch));
     out.extend(suppressed(batch));
@@ -57,7 +58,11 @@ pub(super) fn names(writes: &Writes) -> impl Iterator<Item = crate::names::NameI
     let of_gates = writes.tables.iter().flat_map(|t| t.gate.iter().map(|s| s.source));
     let of_decisions =
         writes.decisions.iter().flat_map(|d| [Some(d.source), d.current_origin].into_iter().flatten());
-    of_versions.chain(of_gates).chain(of_decisions).chain(writes.kept.iter().map(|k| k.source))
+    of_versions
+        .chain(of_gates)
+        .chain(of_decisions)
+        .chain(writes.kept.iter().map(|k| k.source))
+        .chain(writes.waiting.iter().map(|w| w.source))
 }
 
 pub(super) fn ints<T>(rows: &[T], of: impl Fn(&T) -> Option<i64>) -> Column {

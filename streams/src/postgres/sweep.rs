@@ -62,7 +62,8 @@ impl PostgresClaim {
                 vec![Param::Text(&lane), Param::Int2(number), Param::Byteas(&there), Param::Int8(left)];
             for row in self.session.query(READY, asked).await? {
                 let (number, key) = numbered_key(&row)?;
-                if let Some(table) = self.facts.table_of(i64::from(number)) {
+                let table = self.facts.table_of(i64::from(number));
+                if let Some(table) = table.filter(|table| !self.aside.contains(table)) {
                     found.entry(table).or_default().push(key);
                     left -= 1;
                 }
@@ -77,7 +78,8 @@ impl PostgresClaim {
 
     /// Which of these parents stand. A key that the server cannot read cannot.
     async fn standing_among(&mut self, number: i16, keys: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, NotBegun> {
-        let Some(table) = self.facts.table_of(i64::from(number)) else { return Ok(Vec::new()) };
+        let table = self.facts.table_of(i64::from(number)).filter(|table| !self.aside.contains(table));
+        let Some(table) = table else { return Ok(Vec::new()) };
         let target = self.facts.target(table);
         let logicals: Vec<Logical> = target.shape.key_logicals().collect();
         let (mut cells, mut asked) = (Columns::new(logicals.iter().copied()), Vec::new());
@@ -96,6 +98,7 @@ impl PostgresClaim {
                 let params = standing::key_params(self.facts.target(table), &cells, Some(&picked));
                 (self.session.query(&sql, params).await?, Some(picked))
             }
+            Err(error) if fate::of(&error) == Fate::Table => return Err(NotBegun::Table(table, error)),
             rows => (rows?, None),
         };
         let mut there = Vec::with_capacity(rows.len());

@@ -26,6 +26,8 @@ pub(super) struct Target {
     key_indexes: Vec<String>,
     /// See [`CatalogTable::may_replace`].
     pub may_replace: bool,
+    /// The table is not there as planned: nothing may be asked of it.
+    pub is_gone: bool,
 }
 
 struct TargetColumn {
@@ -53,7 +55,20 @@ impl Target {
         let on_key = found.indexes.iter().filter(|i| CatalogTable::is_on(i, &key));
         let key_indexes = on_key.map(|i| i.name.clone()).collect();
         let (ident, may_replace) = (found.ident(), found.may_replace);
-        Ok(Target { id, ident, shape, columns, key_indexes, may_replace })
+        Ok(Target { id, ident, shape, columns, key_indexes, may_replace, is_gone: false })
+    }
+
+    /// A table of the plan that is not there as planned; paused, so that nobody asks anything of it.
+    pub(super) fn gone(id: i16, shape: Arc<TableShape>) -> Self {
+        let column = |column: &crate::table::ColumnShape| TargetColumn {
+            ident: ident(&column.name),
+            travel: Travel { logical: column.logical, wire: Wire::Text, cast: None, read: "" },
+            generated: column.generated,
+            identity_always: false,
+        };
+        let columns = shape.columns.iter().map(column).collect();
+        let ident = ident(&shape.name);
+        Target { id, ident, shape, columns, key_indexes: Vec::new(), may_replace: false, is_gone: true }
     }
 
     /// How a column's cells travel.

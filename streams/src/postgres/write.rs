@@ -138,7 +138,7 @@ impl PostgresClaim {
         match (fate::of(&failure.error), table) {
             (Fate::Lost | Fate::Again, _) => CommitError::Again(cause),
             (Fate::Stale, _) => {
-                self.session.forget();
+                self.doubtful = true;
                 CommitError::Again(cause)
             }
             (Fate::Table, Some(table)) => {

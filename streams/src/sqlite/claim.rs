@@ -9,7 +9,7 @@ use tokio::sync::OwnedMutexGuard;
 use super::{
     Clock, Writer, checkpoint, errors, family, history, kept,
     lane::{self, Lane},
-    row, rows, standing, versions,
+    row, rows, standing, versions, waiting,
 };
 use crate::{
     checkpoint::Checkpoint,
@@ -17,6 +17,8 @@ use crate::{
     position::Micros,
     sink::{Cause, Claim, CommitError, SinkError},
     standing::{Standing, Wanted},
+    table::TableId,
+    waiting::{Aside, Paused, Waiting, WaitingWanted},
     writes::Writes,
 };
 
@@ -130,6 +132,25 @@ impl Claim for SqliteClaim {
         .await
     }
 
+    async fn waiting(&mut self, asked: WaitingWanted) -> Result<Vec<Waiting>, SinkError> {
+        let lane = Arc::clone(&self.lane);
+        self.fenced(move |conn| waiting::read(conn, &lane, &asked)).await
+    }
+
+    async fn paused(&mut self) -> Result<Vec<Paused>, SinkError> {
+        let lane = Arc::clone(&self.lane);
+        self.fenced(move |conn| waiting::paused(conn, &lane)).await
+    }
+
+    async fn pause(&mut self, table: TableId, reason: &str) -> Result<(), SinkError> {
+        let (target, reason) = (self.lane.table(table).target, reason.to_owned());
+        self.fenced(move |conn| waiting::pause(conn, target, &reason)).await
+    }
+
+    fn set_aside(&mut self, tables: Aside) {
+        self.lane.set_aside(tables);
+    }
+
     async fn release(&mut self) {
         self.abandon().await;
         let ours = self.checkpoint.clone();
@@ -213,6 +234,9 @@ fn family_of(conn: &Connection, lane: &Lane, asked: &FamilyWanted) -> Result<Fam
 }
 
 fn unreadable(lane: &Lane, unread: &standing::Unread) -> SinkError {
+    if let (Some(table), errors::Fate::Table) = (unread.table, errors::fate(&unread.error)) {
+        return SinkError::Table(table, errors::cause(&unread.error));
+    }
     let of = unread.table.map_or("the sidecar".into(), |t| format!("table `{}`", lane.table(t).shape.name));
     errors::sink_error(&format!("what stands in {of} could not be read"), &unread.error)
 }
@@ -253,6 +277,7 @@ fn write(
     let sidecar = |e: rusqlite::Error| row::batch_error(&e, None);
     write_versions(conn, lane, writes, &digests).map_err(sidecar)?;
     kept::write(conn, lane, writes, now).map_err(sidecar)?;
+    waiting::write(conn, lane, writes, now).map_err(sidecar)?;
     history::write(conn, lane, writes, now).map_err(sidecar)?;
     checkpoint::advance(conn, lane, ours, writes, now).map_err(sidecar)
 }

@@ -38,11 +38,14 @@ CREATE TABLE reconverge_parked (
   commit_position INTEGER NOT NULL, ordinal INTEGER NOT NULL, lane TEXT NOT NULL, sequence INTEGER NOT NULL,
   why TEXT NOT NULL CHECK (why IN ('parent', 'orphaned', 'paused', 'skew')),
   waits_target INTEGER, waits_key BLOB, ready INTEGER NOT NULL DEFAULT 0, change BLOB NOT NULL,
-  parked_at INTEGER NOT NULL, attempts INTEGER NOT NULL DEFAULT 0,
-  PRIMARY KEY (target, key, source, epoch, commit_position, ordinal));
+  parked_at INTEGER NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, until_at INTEGER, subject TEXT,
+  asked TEXT CHECK (asked IN ('release', 'discard')), asked_by TEXT, note TEXT,
+  PRIMARY KEY (target, key, source, epoch, commit_position, ordinal, sequence));
 CREATE INDEX reconverge_parked_lane ON reconverge_parked (lane, waits_target, waits_key);
 CREATE INDEX reconverge_parked_waits ON reconverge_parked (waits_target, waits_key);
 CREATE INDEX reconverge_parked_ready ON reconverge_parked (lane, sequence) WHERE ready;
+CREATE INDEX reconverge_parked_time ON reconverge_parked (lane, sequence) WHERE why IN ('paused', 'skew');
+CREATE INDEX reconverge_parked_asked ON reconverge_parked (lane) WHERE asked IS NOT NULL;
 CREATE TABLE reconverge_suppressed (
   target INTEGER NOT NULL, key_hash BLOB NOT NULL, at INTEGER NOT NULL,
   PRIMARY KEY (target, key_hash)) WITHOUT ROWID;

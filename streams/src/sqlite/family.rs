@@ -164,19 +164,22 @@ pub(super) fn sweep(conn: &Connection, lane: &Lane, limit: u32) -> rusqlite::Res
                WHERE lane = ?1 AND why IN ('parent', 'orphaned') ORDER BY waits_target, waits_key";
     let mut statement = conn.prepare_cached(sql)?;
     let mut rows = statement.query([&lane.name])?;
+    let aside = lane.aside();
     let mut found: BTreeMap<TableId, Vec<Vec<u8>>> = BTreeMap::new();
     let (mut last, mut left) = (None, limit);
     while let Some(row) = rows.next()? {
         if left == 0 {
             break;
         }
+        let child = lane.table_of(row.get(0)?).filter(|child| !aside.contains(child));
+        let Some(child) = child else { continue };
         let parent: (i64, Vec<u8>) = (row.get(2)?, row.get(3)?);
         let stands = match last.take() {
             Some((known, stands)) if known == parent => stands,
             _ => parent_stands(conn, lane, &parent)?,
         };
         last = Some((parent, stands));
-        if let (true, Some(child)) = (stands, lane.table_of(row.get(0)?)) {
+        if stands {
             found.entry(child).or_default().push(row.get(1)?);
             left -= 1;
         }

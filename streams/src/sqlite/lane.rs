@@ -1,7 +1,7 @@
 //! What the database's thread needs to know of a claimed lane: who we are, the statements over the user's tables,
 //! and the sidecar's small numbers for tables and sources.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, atomic::AtomicI64};
 
 use rusqlite::{Connection, OptionalExtension};
 use xxhash_rust::xxh3::xxh3_64;
@@ -10,6 +10,7 @@ use super::declared::Affinity;
 use crate::{
     names::{NameId, Names},
     table::{TableId, TableShape},
+    waiting::Aside,
 };
 
 /// A claimed lane.
@@ -27,6 +28,8 @@ pub(super) struct Lane {
     pub names: Arc<Names>,
     /// Their numbers in the sidecar, as far as they are known.
     pub sources: Mutex<Vec<(NameId, i64)>>,
+    /// Tables that are left alone.
+    pub aside: Mutex<Aside>,
 }
 
 impl Lane {
@@ -70,6 +73,16 @@ impl Lane {
         Ok(name)
     }
 
+    /// The tables that are left alone.
+    pub(super) fn aside(&self) -> Aside {
+        self.aside.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// From now on these are.
+    pub(super) fn set_aside(&self, tables: Aside) {
+        *self.aside.lock().unwrap_or_else(PoisonError::into_inner) = tables;
+    }
+
     /// Forgets the numbers: a transaction that may have given some is rolled back.
     pub(super) fn forget_sources(&self) {
         self.sources.lock().unwrap_or_else(PoisonError::into_inner).clear();
@@ -101,6 +114,8 @@ pub(super) struct Table {
     pub has_triggers: bool,
     /// The columns that are written, in the order of the digest: indexes into the shape.
     pub written: Vec<usize>,
+    /// SQLite's number of the schema under which the table was last found as planned.
+    pub looked_at: AtomicI64,
     quoted: String,
 }
 
@@ -140,6 +155,7 @@ impl Table {
             insert_copy: format!("INSERT INTO {quoted} ({copied}) VALUES ({})", places(written.len())),
             columns,
             written,
+            looked_at: AtomicI64::new(-1),
             quoted,
             target,
             has_triggers,

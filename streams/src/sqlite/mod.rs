@@ -62,6 +62,7 @@ mod claim;
 mod standing;
 mod versions;
 mod kept;
+mod waiting;
 mod family;
 mod rows;
 mod row;
@@ -166,6 +167,7 @@ impl Sink for SqliteSink {
             let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let claimed = checkpoint::claim(&tx, &asked, now)?;
             let tables = claim::tables(&tx, &asked.tables)?;
+            waiting::pause_unlike(&tx, &tables)?;
             if matches!(claimed, checkpoint::Claimed::Ours(..)) {
                 tx.commit()?;
             }
@@ -197,6 +199,7 @@ impl Sink for SqliteSink {
                 tables,
                 names: request.names,
                 sources: std::sync::Mutex::default(),
+                aside: std::sync::Mutex::default(),
             }),
             checkpoint: *checkpoint,
             clock: self.clock.clone(),

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior};
 use super::{
     SqliteSink, checkpoint, ddl, errors,
     lane::{Lane, Table},
-    parked, shapes, standing, versions,
+    parked, shapes, standing, versions, waiting,
 };
 use crate::{
     canonical,
@@ -18,7 +18,7 @@ use crate::{
     names::Names,
     records::{
         DeadLetterRecord, DecisionRecord, GenerationRecord, KeyRecord, ParkedRecord, Query, Records,
-        SeenRecord, VersionRecord,
+        SeenRecord, TableRecord, VersionRecord,
     },
     sink::SinkError,
     standing::{StandingKind, Version},
@@ -81,6 +81,18 @@ impl Records for SqliteSink {
     async fn parked_counts(&self, pipeline: Option<&str>) -> Result<Vec<(String, String, u64)>, SinkError> {
         let prefix = lanes_of(pipeline);
         self.read(move |conn| parked::counts(conn, &prefix)).await
+    }
+
+    async fn tables(&self) -> Result<Vec<TableRecord>, SinkError> {
+        self.read(waiting::tables).await
+    }
+
+    async fn set_paused(&self, table: &str, reason: Option<&str>) -> Result<bool, SinkError> {
+        let (table, reason) = (table.to_owned(), reason.map(String::from));
+        let _turn = self.writer.turns.lock().await;
+        let job = move |conn: &mut Connection| waiting::set_paused(conn, &table, reason.as_deref());
+        let changed = self.writer.thread.run(job).await?;
+        changed.map_err(|e| errors::sink_error("the table could not be paused or let run", &e))
     }
 
     async fn discard(&self, id: i64, by: &str, note: Option<&str>) -> Result<bool, SinkError> {
@@ -238,6 +250,7 @@ fn key_record(
         tables: Vec::new(),
         names: Names::default().into(),
         sources: std::sync::Mutex::default(),
+        aside: std::sync::Mutex::default(),
     };
     let mut select = conn.prepare_cached(&table.select)?;
     standing::bind_key(&mut select, &table, cells, 0, &mut String::new())?;

@@ -10,6 +10,7 @@ use super::{
     cells, kept,
     lane::{Lane, Table},
     versions::{self, Remembered},
+    waiting,
 };
 use crate::{
     columns::Columns,
@@ -46,6 +47,7 @@ pub(super) fn read_table(
     let of_table = |error| Unread { table: Some(asked.table), error };
     let of_sidecar = |error| Unread { table: None, error };
     let mut found = StandingTable { rows: Columns::new(table.shape.logicals()), ..StandingTable::default() };
+    waiting::as_planned(conn, table).map_err(of_table)?;
     let mut select = conn.prepare_cached(&table.select).map_err(of_table)?;
     let mut versions = versions::Reader::new(conn).map_err(of_sidecar)?;
     if !asked.versions {

@@ -14,6 +14,7 @@ mod guilt;
 mod values;
 mod sidecar;
 mod family;
+mod waiting;
 
 mod cut;
 mod memory;
@@ -108,6 +109,21 @@ macro_rules! every_case {
                 what_was_counted_before_moves
                 family_without_a_batch_is_refused
                 kept_rows_are_listed_and_counted;
+            waiting: changes_wait_in_the_order_of_their_sequences
+                one_position_may_wait_twice
+                a_released_change_is_gone
+                a_change_that_was_tried_in_vain_is_counted
+                what_waits_is_of_its_own_lane
+                waiting_changes_are_listed_and_counted
+                a_change_that_waits_is_no_kept_row
+                a_paused_table_is_told_with_its_first_reason
+                pausing_is_fenced
+                an_operator_pauses_and_lets_run
+                a_table_that_is_gone_is_told_at_begin
+                a_table_whose_column_turned_is_told_at_begin
+                a_claim_pauses_what_is_not_as_planned
+                a_parent_that_is_gone_is_told
+                a_sweep_leaves_tables_alone_that_are_set_aside;
         }
     };
 }

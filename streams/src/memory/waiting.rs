@@ -1,0 +1,86 @@
+//! Changes that wait on time, and paused tables, in memory.
+
+use super::{
+    database::{Contents, WaitingChange},
+    sink::{MemoryClaim, now},
+};
+use crate::{
+    sink::ClaimRequest,
+    waiting::{Paused, Waiting, WaitingId, WaitingWanted},
+    writes::Writes,
+};
+
+/// Keeps what begins to wait, takes out what was released, counts what was tried in vain.
+pub(super) fn write(state: &mut Contents, request: &ClaimRequest, writes: &Writes) {
+    let lane = request.lane.to_string();
+    let place = |id: &WaitingId| {
+        (lane.clone(), id.sequence, request.tables[id.table.index()].name.clone(), id.key.clone())
+    };
+    for id in &writes.released {
+        state.waiting.remove(&place(id));
+    }
+    for id in &writes.tried {
+        state.waiting.entry(place(id)).and_modify(|change| change.attempts += 1);
+    }
+    let parked_at = now(state);
+    for change in &writes.waiting {
+        let stored = WaitingChange {
+            why: change.why,
+            until: change.until,
+            source: request.names.get(change.source),
+            position: change.position,
+            parked_at,
+            attempts: 0,
+            change: change.change.clone(),
+        };
+        state.waiting.insert(place(&change.id), stored);
+    }
+}
+
+impl MemoryClaim {
+    /// See [`crate::sink::Claim::waiting`].
+    pub(super) fn waiting_in(&self, state: &Contents, asked: &WaitingWanted) -> Vec<Waiting> {
+        let lane = &self.checkpoint.lane;
+        let ours = state.waiting.iter().filter(|((of, ..), _)| of == lane);
+        let wanted = ours.filter(|((_, sequence, ..), _)| match asked {
+            WaitingWanted::All => true,
+            WaitingWanted::Sequences(sequences) => sequences.contains(sequence),
+        });
+        let with_bytes = *asked != WaitingWanted::All;
+        let read = |((_, sequence, table, key), stored): (&super::database::WaitingKey, &WaitingChange)| {
+            let id = WaitingId { sequence: *sequence, table: self.table_of(table)?, key: key.clone() };
+            Some(Waiting {
+                id,
+                why: stored.why,
+                until: stored.until,
+                source: self.request.names.intern(&stored.source).ok(),
+                position: stored.position,
+                parked_at: stored.parked_at,
+                attempts: stored.attempts,
+                change: if with_bytes { stored.change.clone() } else { Vec::new() },
+            })
+        };
+        wanted.filter_map(read).collect()
+    }
+
+    /// See [`crate::sink::Claim::paused`].
+    pub(super) fn paused_in(&self, state: &Contents) -> Vec<Paused> {
+        let of = |(name, reason): (&String, &String)| {
+            Some(Paused { table: self.table_of(name)?, reason: reason.clone() })
+        };
+        state.paused.iter().filter_map(of).collect()
+    }
+}
+
+/// Pauses the tables of a claim that are not as it has them.
+pub(super) fn pause_unlike(state: &mut Contents, request: &ClaimRequest) {
+    for planned in &request.tables {
+        let why = match state.tables.get(&planned.name) {
+            None => Some("the table is gone".to_owned()),
+            Some(now) => planned.unlike(&now.shape),
+        };
+        if let Some(why) = why {
+            state.paused.entry(planned.name.clone()).or_insert(why);
+        }
+    }
+}

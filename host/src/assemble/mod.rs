@@ -11,9 +11,11 @@ mod key;
 mod plan;
 mod plugins;
 mod redrive;
+mod reload;
 mod rules;
 mod run;
 mod sidecar;
+mod workshop;
 
 pub use self::{
     audit::{AuditReport, LaneAudit, Recount, audit},
@@ -22,6 +24,7 @@ pub use self::{
     error::RunError,
     key::key,
     redrive::redrive,
+    reload::{Deployment, Operator, Phase, Report, Standing, Wish},
     run::{Options, RunUntil, run},
     sidecar::{Sidecar, sidecar},
 };

@@ -1,6 +1,6 @@
 //! The plugins of a pipeline: opened against the sink's tables, then one chain per lane.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use reconverge_streams::table::{TableId, TableShape};
 
@@ -11,7 +11,11 @@ use crate::{
     stages::Stages,
 };
 
-use super::{RunError, plan::Asked};
+use super::{
+    RunError,
+    plan::Asked,
+    reload::{Artifacts, Split},
+};
 
 /// Plugins that are fit to run, and what they ask of the plan.
 pub(super) struct Opened {
@@ -27,14 +31,35 @@ impl Opened {
     }
 }
 
-/// Compiles and opens all plugins.
+/// Starts the engine that compiles and runs plugins, under the pipeline's limits.
+///
+/// # Errors
+/// [`RunError::Environment`] where the machine cannot run it.
+pub(super) fn engine(pipeline: &Pipeline) -> Result<PluginEngine, RunError> {
+    PluginEngine::start(limits(pipeline), CompileCache::of_user())
+        .map_err(|error| RunError::Environment { what: error.to_string(), hint: error.hint().to_owned() })
+}
+
+/// Compiles and opens all plugins from the pipeline's own files.
+///
+/// # Errors
+/// As for [`open_with`].
+pub(super) fn open(pipeline: &Pipeline, shapes: &[Arc<TableShape>]) -> Result<Opened, RunError> {
+    open_with(&engine(pipeline)?, pipeline, shapes, &Artifacts::default())
+}
+
+/// Compiles and opens all plugins from these artifacts.
 ///
 /// # Errors
 /// [`RunError::Configuration`] with everything that is wrong with them, each at its place in the file.
-pub(super) fn open(pipeline: &Pipeline, shapes: &[Arc<TableShape>]) -> Result<Opened, RunError> {
-    let engine = PluginEngine::start(limits(pipeline), CompileCache::of_user())
-        .map_err(|error| RunError::Environment { what: error.to_string(), hint: error.hint().to_owned() })?;
-    let set = PluginSet::open(&engine, &specs(pipeline), &tables(pipeline, shapes)).map_err(|errors| {
+pub(super) fn open_with(
+    engine: &PluginEngine,
+    pipeline: &Pipeline,
+    shapes: &[Arc<TableShape>],
+    artifacts: &Artifacts,
+) -> Result<Opened, RunError> {
+    let specs = specs(pipeline, artifacts);
+    let set = PluginSet::open(engine, &specs, &tables(pipeline, shapes)).map_err(|errors| {
         RunError::Configuration(errors.iter().map(|error| problem(pipeline, error)).collect())
     })?;
     let mut asked = vec![Asked::default(); shapes.len()];
@@ -58,19 +83,39 @@ pub(super) fn chain(opened: &Opened, plan: &Plan) -> Result<Box<dyn Stages>, Run
     Ok(Box::new(chain))
 }
 
-fn specs(pipeline: &Pipeline) -> Vec<PluginSpec> {
+fn specs(pipeline: &Pipeline, artifacts: &Artifacts) -> Vec<PluginSpec> {
+    pipeline.plugins.iter().flat_map(|plugin| specs_of(pipeline, plugin, artifacts)).collect()
+}
+
+/// One, or two where a plugin runs another artifact for some of its tables.
+fn specs_of(pipeline: &Pipeline, plugin: &crate::config::Plugin, artifacts: &Artifacts) -> Vec<PluginSpec> {
     let id = |&table: &usize| TableId(u16::try_from(table).unwrap_or(u16::MAX));
-    let spec = |plugin: &crate::config::Plugin| match &plugin.artifact {
-        Artifact::File(path) => Some(PluginSpec {
-            name: plugin.name.clone(),
-            path: path.clone(),
-            stage: plugin.stage,
-            tables: plugin.tables.iter().map(id).collect(),
-            config: plugin.config.clone(),
-        }),
-        Artifact::Digest { .. } => None,
+    let spec = |path: PathBuf, tables: Vec<TableId>| PluginSpec {
+        name: plugin.name.clone(),
+        path,
+        stage: plugin.stage,
+        tables,
+        config: plugin.config.clone(),
     };
-    pipeline.plugins.iter().filter_map(spec).collect()
+    let path = match (artifacts.by_plugin.get(&plugin.name), &plugin.artifact) {
+        (Some(placed), _) => placed.path.clone(),
+        (None, Artifact::File(path)) => path.clone(),
+        (None, Artifact::Digest { name, sha256 }) => PathBuf::from(format!("{name}@sha256:{sha256}")),
+    };
+    let split = artifacts.split.as_ref().filter(|split| split.plugin == plugin.name);
+    let is_split =
+        |table: &&usize| split.is_some_and(|split| split.tables.contains(&pipeline.tables[**table].name));
+    let (others, own): (Vec<&usize>, Vec<&usize>) = plugin.tables.iter().partition(is_split);
+    let ids = |tables: Vec<&usize>| tables.into_iter().map(id).collect::<Vec<_>>();
+    let parts = [
+        (path, ids(own)),
+        (split.map(|Split { artifact, .. }| artifact.path.clone()).unwrap_or_default(), ids(others)),
+    ];
+    parts
+        .into_iter()
+        .filter(|(_, tables)| !tables.is_empty())
+        .map(|(path, tables)| spec(path, tables))
+        .collect()
 }
 
 fn tables(pipeline: &Pipeline, shapes: &[Arc<TableShape>]) -> Vec<BoundTable> {

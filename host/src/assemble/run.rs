@@ -11,12 +11,16 @@ use reconverge_streams::{
 
 use crate::{
     config::{OnHole, Pipeline, SinkTarget, Source},
-    decode::Decoder,
-    generation::{Generation, Live, Recent, Rules},
+    generation::{Live, Recent, Rules},
     lane::{Followed, Lane, LaneSettings, Lanes, Progress, Retry, RunReport, Until},
 };
 
-use super::{RunError, ends, plan, plugins, sidecar};
+use super::{
+    RunError, ends,
+    reload::{self, Beginning, Reloader},
+    sidecar,
+    workshop::Workshop,
+};
 
 /// How long a silent owner keeps a lane.
 const LEASE: Duration = Duration::from_secs(15);
@@ -82,9 +86,38 @@ async fn run_into<K: Sink>(
     sink.prepare().await?;
     let config = &pipeline.sources[0];
     let source = ends::source(pipeline, config, options.ensure).await?;
-    let lane = assemble(pipeline, options, config, &source, sink, &lanes).await?;
+    let shapes = ends::shapes(pipeline, sink).await?.into_iter().map(Arc::new).collect::<Vec<_>>();
+    let Beginning { shelf, artifacts, store } = reload::beginning(pipeline).await?;
+    let workshop = Arc::new(Workshop::new(pipeline, shapes)?);
+    let live = Arc::new(Live::new(Arc::new(workshop.generation(&artifacts, None)?)));
+    let recent = Arc::new(Recent::new(pipeline.reload.shadow_batches as usize));
+    let owner = options.owner.clone().unwrap_or_else(owner);
+    let reloader = Reloader {
+        workshop: Arc::clone(&workshop),
+        live: Arc::clone(&live),
+        recent: Arc::clone(&recent),
+        lanes: Arc::clone(&lanes),
+        shelf,
+        running: artifacts,
+        store,
+        process: owner.clone(),
+    };
+    let around = Around { workshop: &workshop, live: &live, recent: &recent, owner };
+    let lane = assemble(pipeline, options, config, &source, sink, &lanes, around).await?;
     let name = lane.settings.claim.lane.to_string();
-    lane.run(shutdown).await.map_err(|cause| RunError::Lane { lane: name, cause })
+    tokio::select! {
+        biased;
+        ended = lane.run(shutdown) => ended.map_err(|cause| RunError::Lane { lane: name, cause }),
+        () = reloader.run() => std::future::pending().await,
+    }
+}
+
+/// What the lanes of a process share.
+struct Around<'a> {
+    workshop: &'a Workshop,
+    live: &'a Arc<Live>,
+    recent: &'a Arc<Recent>,
+    owner: String,
 }
 
 async fn assemble<'a, K: Sink>(
@@ -94,10 +127,8 @@ async fn assemble<'a, K: Sink>(
     source: &'a JetStreamSource,
     sink: &'a K,
     lanes: &Lanes,
+    around: Around<'_>,
 ) -> Result<Lane<'a, JetStreamSource, K>, RunError> {
-    let shapes = ends::shapes(pipeline, sink).await?.into_iter().map(Arc::new).collect::<Vec<_>>();
-    let opened = plugins::open(pipeline, &shapes)?;
-    let plan = Arc::new(plan::plan(pipeline, &shapes, &opened.asked, Arc::default())?);
     let facts = source.inspect().await?;
     let lane = LaneId {
         pipeline: pipeline.name.clone(),
@@ -105,16 +136,20 @@ async fn assemble<'a, K: Sink>(
         lane: "main".to_owned(),
         partition: 0,
     };
+    let generation = around.live.of(&lane.to_string());
+    let Rules { plan, decoder, stages } = generation.rules(&lane.to_string()).map_err(|what| {
+        RunError::Environment { what, hint: "`reconverge check` looks at each plugin".to_owned() }
+    })?;
     let progress = Arc::new(Progress::new(lane.to_string()));
     lanes.insert(lane.to_string(), Arc::clone(&progress));
     let claim = ClaimRequest {
         lane,
-        owner: options.owner.clone().unwrap_or_else(owner),
+        owner: around.owner,
         lease: LEASE,
         stream: facts.name.clone(),
         stream_created: facts.created,
         plan: PlanDigest(pipeline.digest()),
-        tables: shapes,
+        tables: around.workshop.shapes.clone(),
         region: pipeline.region.clone(),
         names: Arc::clone(&plan.names),
     };
@@ -122,7 +157,7 @@ async fn assemble<'a, K: Sink>(
         claim,
         limits: limits(pipeline),
         retry: retry(pipeline),
-        generation: opened.generation_description(),
+        generation: generation.description().to_owned(),
         continue_over_holes: config.on_hole == OnHole::Continue,
         until: match options.until {
             RunUntil::Forever => Until::Forever,
@@ -130,20 +165,8 @@ async fn assemble<'a, K: Sink>(
             RunUntil::Sequence(sequence) => Until::Sequence(sequence),
         },
     };
-    let decoder = Arc::new(Decoder::new(Arc::clone(&plan), config));
-    let stages = plugins::chain(&opened, &plan)?;
-    let description = opened.generation_description();
-    let rules = {
-        let (plan, decoder) = (Arc::clone(&plan), Arc::clone(&decoder));
-        move |_: &str| {
-            let stages = plugins::chain(&opened, &plan).map_err(|error| error.to_string())?;
-            Ok(Rules { plan: Arc::clone(&plan), decoder: Arc::clone(&decoder), stages })
-        }
-    };
-    let generation = Arc::new(Generation::new(1, description, None, rules));
+    let (live, recent) = (Arc::clone(around.live), Arc::clone(around.recent));
     let followed = Followed::new(&generation);
-    let live = Arc::new(Live::new(generation));
-    let recent = Arc::new(Recent::new(pipeline.reload.shadow_batches as usize));
     Ok(Lane { source, sink, plan, decoder, stages, followed, live, recent, settings, progress })
 }
 

@@ -45,6 +45,11 @@ pub const METRICS: &[Metric] = &[
     counter("reconverge_batches_total", &[], "Transactions committed by this process"),
     counter("reconverge_local_writes_total", &[], "Rows met that the application had written"),
     counter("reconverge_generations_taken_total", &["lane"], "Swaps of a lane to another plugin generation"),
+    counter(
+        "reconverge_reloads_refused_total",
+        &["plugin"],
+        "New plugin artifacts that did not become a generation, or not the live one",
+    ),
     gauge("reconverge_lane_sequence", &["lane"], "Stream sequence up to which everything has a disposition"),
     gauge(
         "reconverge_lane_newest_change_seconds",

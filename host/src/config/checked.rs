@@ -297,6 +297,16 @@ pub struct Reload {
     pub watch: bool,
     /// Recent batches that a new generation is tried on.
     pub shadow_batches: u32,
+    /// Changes that a changed file may decide otherwise; any number for `None`.
+    pub max_diff: Option<u64>,
+    /// Calls of a new generation that may fail.
+    pub max_faults: u64,
+    /// How long a new generation is on trial.
+    pub trial: Duration,
+    /// Whether deployments are followed.
+    pub follow: bool,
+    /// Public keys of those who may sign plugins (minisign, base64); empty: no signature is asked for.
+    pub trusted_keys: Vec<String>,
     /// Where it stands in the file.
     pub span: Range<usize>,
 }

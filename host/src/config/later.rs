@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::checked::{Artifact, Pipeline, SinkTarget, Table};
+use super::checked::{Pipeline, SinkTarget, Table};
 use super::choices::Laws;
 use super::problem::Problem;
 
@@ -45,14 +45,6 @@ const NOT_YET: &[(&str, Places)] = &[
         SinkTarget::Relay { .. } => vec![plan.sink.span.clone()],
         SinkTarget::Postgres { .. } | SinkTarget::Sqlite { .. } => Vec::new(),
     }),
-    ("a plugin by its digest", |plan| {
-        let by_digest = |artifact: &Artifact| matches!(artifact, Artifact::Digest { .. });
-        plan.plugins
-            .iter()
-            .filter(|plugin| by_digest(&plugin.artifact))
-            .map(|p| p.path_span.clone())
-            .collect()
-    }),
     ("`laws = \"required\"`", |plan| {
         plan.plugins
             .iter()
@@ -60,7 +52,6 @@ const NOT_YET: &[(&str, Places)] = &[
             .map(|p| p.path_span.clone())
             .collect()
     }),
-    ("`reload.watch`", |plan| if plan.reload.watch { vec![plan.reload.span.clone()] } else { Vec::new() }),
 ];
 
 impl Pipeline {

@@ -105,6 +105,14 @@ impl Generation {
         let ready = self.ready.lock().expect("no holder panics").remove(lane);
         ready.map_or_else(|| (self.make)(lane), Ok)
     }
+
+    /// Rules that no lane will get: for a shadow run.
+    ///
+    /// # Errors
+    /// Why a plugin does not start.
+    pub fn fresh_rules(&self, lane: &str) -> Result<Rules, String> {
+        (self.make)(lane)
+    }
 }
 
 impl fmt::Debug for Generation {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Compared;
 
 /// When a generation in shadow is promoted, and when it is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Promotion {
     /// Changes that have to be decided twice first.
     #[serde(default)]

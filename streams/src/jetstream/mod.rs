@@ -11,6 +11,7 @@
 //!    nothing is missing between; all three are pure.
 //! 6. `guard` asks the stream from time to time, `batch` counts what one call may bring, `reader` is the loop over
 //!    them, and `source` is the [`crate::source::Source`].
+//! 7. `plugin_store` is beside the journey: where plugins are kept and pointed at.
 //!
 //! It never redelivers, never acknowledges before the sink has committed, and keeps no progress at the broker:
 //! after any doubt the reader ends, and the lane opens a new one at its checkpoint.
@@ -31,6 +32,7 @@
 //! | the stream's own subjects | `dlq redrive` |
 //! | `$JS.API.STREAM.NAMES` | only to name the streams that exist where `S` does not |
 //! | `$JS.API.STREAM.CREATE.S` | only for `run --ensure` |
+//! | `$JS.API.>`, `$KV.reconverge-*.>`, `$O.reconverge-plugins.>` | only for `plugin deploy` and pipelines that follow it |
 
 mod connect;
 mod api;
@@ -45,9 +47,11 @@ mod guard;
 mod batch;
 mod reader;
 mod source;
+mod plugin_store;
 
 pub use connect::ConnectOptions;
 pub use definition::{Discard, Ensured, StreamDefinition};
+pub use plugin_store::{ARTIFACTS, DEPLOYMENTS, Entry, PluginStore, REPORTS, Watch};
 pub use reader::JetStreamReader;
 pub use source::JetStreamSource;
 pub use subjects::FilterPattern;

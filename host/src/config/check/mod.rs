@@ -15,6 +15,7 @@ mod tables;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::checked::{Pipeline, Reload};
 use super::document::Document;
@@ -72,12 +73,7 @@ impl Checker<'_> {
         let lanes = self.lanes(&file.lane);
         let tables = self.tables(file.table, &lanes, &file.plugin);
         let plugins = self.plugins(&file.plugin, &tables);
-        let reload = match &file.reload {
-            Some(reload) => {
-                Reload { watch: reload.watch, shadow_batches: reload.shadow_batches, span: reload.span() }
-            }
-            None => Reload { watch: false, shadow_batches: 20, span: 0..0 },
-        };
+        let reload = reload(file.reload.as_ref());
         let plan = Pipeline {
             name,
             region,
@@ -203,5 +199,33 @@ impl Checker<'_> {
     /// A path of the file; what is relative starts at the file's folder.
     fn path(&self, path: &str) -> PathBuf {
         self.folder.join(path)
+    }
+}
+
+/// How long a new generation is on trial where the file does not say.
+const TRIAL: Duration = Duration::from_mins(5);
+
+fn reload(given: Option<&At<raw::Reload>>) -> Reload {
+    let Some(given) = given else {
+        return Reload {
+            watch: false,
+            shadow_batches: 20,
+            max_diff: None,
+            max_faults: 0,
+            trial: TRIAL,
+            follow: true,
+            trusted_keys: Vec::new(),
+            span: 0..0,
+        };
+    };
+    Reload {
+        watch: given.watch,
+        shadow_batches: given.shadow_batches,
+        max_diff: given.max_diff,
+        max_faults: given.max_faults,
+        trial: given.trial.as_ref().map_or(TRIAL, |trial| trial.duration),
+        follow: given.follow,
+        trusted_keys: given.trusted_keys.clone(),
+        span: given.span(),
     }
 }

@@ -119,6 +119,26 @@ pub(super) struct Reload {
     /// Recent batches that a new generation is tried on before it goes live.
     #[serde(default = "shadow_batches")]
     pub shadow_batches: u32,
+    /// Changes of those batches that a changed file may decide otherwise than the live generation; any number where it
+    /// is left out.
+    pub max_diff: Option<u64>,
+    /// Calls to a new generation's plugins that may fail, in a shadow run and in each batch of its trial.
+    #[serde(default)]
+    pub max_faults: u64,
+    /// How long a new generation is on trial after it went live: where it fails too often in one batch, that batch is
+    /// decided by the one before and the new one is taken back.
+    pub trial: Option<At<Period>>,
+    /// Follow `reconverge plugin deploy`: run what the server of the first source has deployed for this pipeline.
+    #[serde(default = "follow")]
+    pub follow: bool,
+    /// Public keys (minisign, base64) of those who may sign plugins. Where there is one, a plugin that none of them has
+    /// signed is not loaded; the signature of a file stands beside it in `FILE.minisig`.
+    #[serde(default)]
+    pub trusted_keys: Vec<String>,
+}
+
+fn follow() -> bool {
+    true
 }
 
 fn shadow_batches() -> u32 {

@@ -1,0 +1,112 @@
+//! What a process starts with: of each plugin the artifact that is deployed, else the one that the pipeline names.
+//! A deployment that cannot be read ends the start: running the file instead would undo it in silence.
+
+use reconverge_streams::jetstream::PluginStore;
+
+use super::{Artifacts, Deployment, Placed, Shelf, digest};
+use crate::{
+    assemble::{RunError, ends},
+    config::{Artifact, Pipeline, Plugin},
+    generation::Promotion,
+};
+
+/// Greatest plugin file that is read; the engine's limit.
+pub(super) const ARTIFACT_MAX: u64 = 64 << 20;
+
+/// See the module.
+pub(in crate::assemble) struct Beginning {
+    pub(in crate::assemble) shelf: Shelf,
+    pub(in crate::assemble) artifacts: Artifacts,
+    /// Where deployments are; none where the pipeline has no plugins or follows none.
+    pub(in crate::assemble) store: Option<PluginStore>,
+}
+
+/// Reads everything once.
+///
+/// # Errors
+/// [`RunError::Environment`] where a deployment cannot be asked for, or its artifact is gone.
+pub(in crate::assemble) async fn beginning(pipeline: &Pipeline) -> Result<Beginning, RunError> {
+    let shelf = Shelf::new().map_err(|cause| RunError::Environment {
+        what: format!("no folder for the plugins of this run: {cause}"),
+        hint: "see that the folder for temporary files (TMPDIR) can be written".to_owned(),
+    })?;
+    let is_stored = |plugin: &Plugin| matches!(plugin.artifact, Artifact::Digest { .. });
+    let asks = pipeline.reload.follow || pipeline.plugins.iter().any(is_stored);
+    let store = match pipeline.sources.first() {
+        Some(source) if asks && !pipeline.plugins.is_empty() => {
+            Some(PluginStore::connect(&ends::nats(&source.nats, &pipeline.name), &pipeline.name).await?)
+        }
+        _ => None,
+    };
+    let mut artifacts = Artifacts::default();
+    for plugin in &pipeline.plugins {
+        if let Some(placed) = placed(pipeline, plugin, store.as_ref(), &shelf).await? {
+            artifacts.by_plugin.insert(plugin.name.clone(), placed);
+        }
+    }
+    let store = store.filter(|_| pipeline.reload.follow);
+    Ok(Beginning { shelf, artifacts, store })
+}
+
+async fn placed(
+    pipeline: &Pipeline,
+    plugin: &Plugin,
+    store: Option<&PluginStore>,
+    shelf: &Shelf,
+) -> Result<Option<Placed>, RunError> {
+    let Some(store) = store else { return Ok(of_file(plugin, shelf)) };
+    if let Artifact::Digest { sha256, .. } = &plugin.artifact {
+        return of_store(plugin, store, shelf, sha256).await.map(Some);
+    }
+    if !pipeline.reload.follow {
+        return Ok(of_file(plugin, shelf));
+    }
+    let entry = store.deployment(&plugin.name).await.map_err(|error| RunError::Environment {
+        what: format!("it cannot be told whether plugin `{}` is deployed: {error}", plugin.name),
+        hint: "give this user the right to read the bucket reconverge-deployments ($JS.API.STREAM.INFO.KV_reconverge-deployments \
+               and $KV.reconverge-deployments.>), or set `follow = false` in [reload]"
+            .to_owned(),
+    })?;
+    let Some(value) = entry.and_then(|entry| entry.value) else { return Ok(of_file(plugin, shelf)) };
+    let deployed = Deployment::read(&value).map_err(|why| RunError::Environment {
+        what: format!("the deployment of plugin `{}` cannot be read: {why}", plugin.name),
+        hint: "deploy it again with this version of `reconverge plugin deploy`".to_owned(),
+    })?;
+    let is_settled = deployed.promotion == Promotion::default() && !deployed.is_canary();
+    let wanted = if is_settled { Some(deployed.sha256) } else { deployed.previous };
+    match wanted {
+        Some(sha256) => of_store(plugin, store, shelf, &sha256).await.map(Some),
+        None => Ok(of_file(plugin, shelf)),
+    }
+}
+
+/// The pipeline's own file. One that cannot be read stays where it is: opening it says what is wrong, at its place.
+fn of_file(plugin: &Plugin, shelf: &Shelf) -> Option<Placed> {
+    match &plugin.artifact {
+        Artifact::File(path) => shelf.put_file(path, ARTIFACT_MAX).ok(),
+        Artifact::Digest { .. } => None,
+    }
+}
+
+async fn of_store(
+    plugin: &Plugin,
+    store: &PluginStore,
+    shelf: &Shelf,
+    sha256: &str,
+) -> Result<Placed, RunError> {
+    fetched(store, shelf, sha256).await.map_err(|why| RunError::Environment {
+        what: format!("plugin `{}`: {why}", plugin.name),
+        hint: "store it with `reconverge plugin deploy`".to_owned(),
+    })
+}
+
+/// An artifact of the store, on the shelf. The digest is checked; the store's word is not enough.
+pub(super) async fn fetched(store: &PluginStore, shelf: &Shelf, sha256: &str) -> Result<Placed, String> {
+    let found = store.artifact(sha256).await.map_err(|error| error.to_string())?;
+    let bytes = found.ok_or_else(|| format!("the store has no plugin {sha256}"))?;
+    let is = digest(&bytes);
+    if is != sha256 {
+        return Err(format!("the store holds other bytes under {sha256}: their digest is {is}"));
+    }
+    shelf.put(&bytes).map_err(|error| error.to_string())
+}

@@ -1,0 +1,406 @@
+//! Hot reload: from a changed file or a deployment in the store to a generation that lanes take, all of it away from
+//! them. In the order in which it goes: `files` and `follow` tell what has changed, `signature` and `shelf` make sure
+//! of the bytes, the workshop makes a generation of them, `candidate` tries it on recent batches, and it is published
+//! in [`Live`]. What failed on the way is told and changes nothing; what fails after it is taken back by its lane.
+
+mod beginning;
+mod candidate;
+mod deployment;
+mod files;
+mod follow;
+mod operate;
+mod shelf;
+pub(crate) mod signature;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use reconverge_streams::jetstream::{Entry, PluginStore};
+use tokio::{task::JoinSet, time};
+
+use crate::{
+    config::Pipeline,
+    generation::{Compared, Generation, Live, Promotion, Recent, Trial, Verdict},
+    lane::Lanes,
+};
+
+use super::{RunError, workshop::Workshop};
+
+use self::{beginning::ARTIFACT_MAX, candidate::Candidate, files::Files, follow::Follower};
+pub(super) use self::{
+    beginning::{Beginning, beginning},
+    shelf::{Artifacts, Placed, Shelf, Split, digest},
+};
+pub use self::{
+    deployment::{Deployment, Phase, Report},
+    operate::{Operator, Standing, Wish},
+};
+
+/// How often a shadow run looks for new batches, and a published generation for having been taken back.
+const TICK: Duration = Duration::from_millis(100);
+/// How often a process says again how it stands to a deployment.
+const SAID_AGAIN: Duration = Duration::from_secs(30);
+
+/// What reloading needs of the run that it belongs to.
+pub(super) struct Reloader {
+    pub(super) workshop: Arc<Workshop>,
+    pub(super) live: Arc<Live>,
+    pub(super) recent: Arc<Recent>,
+    pub(super) lanes: Arc<Lanes>,
+    pub(super) shelf: Shelf,
+    /// What the process started with.
+    pub(super) running: Artifacts,
+    /// Where deployments are; none where they are not followed.
+    pub(super) store: Option<PluginStore>,
+    /// This process, in reports.
+    pub(super) process: String,
+}
+
+/// What was published last of a plugin, while it may still be taken back.
+struct Published {
+    number: u64,
+    before: Artifacts,
+    deployment: Option<(u64, Deployment)>,
+}
+
+/// The reloader at work.
+struct Work {
+    by: Reloader,
+    candidate: Option<Candidate>,
+    /// By plugin.
+    published: BTreeMap<String, Published>,
+    /// What was said last of each plugin's deployment.
+    said: BTreeMap<String, Report>,
+    saying: JoinSet<()>,
+}
+
+impl Reloader {
+    /// Runs beside the lanes; never ends by itself.
+    pub(super) async fn run(self) {
+        let pipeline = Arc::clone(&self.workshop.pipeline);
+        let mut files = None;
+        if pipeline.reload.watch {
+            match Files::watch(&pipeline) {
+                Ok(watched) => files = Some(watched),
+                Err(error) => tracing::error!(%error, "reload.not_watching"),
+            }
+        }
+        let mut follower = self.store.clone().map(Follower::new);
+        let (candidate, published, said) = (None, BTreeMap::new(), BTreeMap::new());
+        let mut work = Work { by: self, candidate, published, said, saying: JoinSet::new() };
+        let mut tick = time::interval(TICK);
+        let mut again = time::interval(SAID_AGAIN);
+        tick.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+        loop {
+            let needs_tick = work.candidate.is_some() || !work.published.is_empty();
+            tokio::select! {
+                Some(plugin) = async { files.as_mut()?.next().await }, if files.is_some() => {
+                    work.file_changed(&pipeline, &plugin).await;
+                }
+                Some(entry) = async { follower.as_mut()?.next().await }, if follower.is_some() => {
+                    work.deployed(entry).await;
+                }
+                _ = tick.tick(), if needs_tick => work.tick().await,
+                _ = again.tick(), if !work.said.is_empty() => work.say_again(),
+                else => std::future::pending::<()>().await,
+            }
+        }
+    }
+
+    fn reload(&self) -> &crate::config::Reload {
+        &self.workshop.pipeline.reload
+    }
+
+    fn trial(&self) -> Trial {
+        Trial { max_faults: self.reload().max_faults, lasts: self.reload().trial }
+    }
+
+    /// Makes a generation and its rules for the lanes of this process, on a thread for slow work.
+    async fn admitted(&self, artifacts: Artifacts) -> Result<Arc<Generation>, String> {
+        let workshop = Arc::clone(&self.workshop);
+        let lanes: Vec<String> = self.lanes.iter().map(|lane| lane.key().clone()).collect();
+        let trial = self.trial();
+        let made = tokio::task::spawn_blocking(move || {
+            let generation = workshop.generation(&artifacts, Some(trial)).map_err(|error| words(&error))?;
+            lanes.iter().try_for_each(|lane| generation.make_ready(lane))?;
+            Ok(Arc::new(generation))
+        });
+        made.await.unwrap_or_else(|panic| Err(format!("admission broke: {panic}")))
+    }
+}
+
+impl Work {
+    /// A plugin's file is another one.
+    async fn file_changed(&mut self, pipeline: &Pipeline, plugin: &str) {
+        let Some(crate::config::Artifact::File(path)) = pipeline.plugin(plugin).map(|p| &p.artifact) else {
+            return;
+        };
+        if self.said.contains_key(plugin) {
+            tracing::warn!(plugin, "reload.file_ignored_while_deployed");
+            return;
+        }
+        let placed = self.by.shelf.put_file(path, ARTIFACT_MAX);
+        let placed = match placed {
+            Ok(placed) => placed,
+            Err(error) => {
+                tracing::warn!(plugin, %error, "reload.unreadable");
+                return;
+            }
+        };
+        let signature = std::fs::read_to_string(signature::beside(path)).ok();
+        let promotion = Promotion {
+            max_diff: self.by.reload().max_diff,
+            max_faults: self.by.reload().max_faults,
+            ..Promotion::default()
+        };
+        self.offer(plugin, placed, signature.as_deref(), promotion, None).await;
+    }
+
+    /// The store says something of a plugin.
+    async fn deployed(&mut self, entry: Entry) {
+        let plugin = entry.name.clone();
+        let Some(value) = entry.value else {
+            self.said.remove(&plugin);
+            return;
+        };
+        if self.by.workshop.pipeline.plugin(&plugin).is_none() {
+            tracing::warn!(plugin, revision = entry.revision, "deployments.unknown_plugin");
+            return;
+        }
+        let deployment = match Deployment::read(&value) {
+            Ok(deployment) => deployment,
+            Err(error) => {
+                tracing::error!(plugin, revision = entry.revision, error, "deployments.unreadable");
+                return;
+            }
+        };
+        let (revision, sha256) = (entry.revision, deployment.sha256.clone());
+        let runs = self.by.running.by_plugin.get(&plugin).is_some_and(|placed| placed.sha256 == sha256);
+        let is_split = self.by.running.split.as_ref().is_some_and(|split| split.plugin == plugin);
+        if runs && !deployment.is_canary() && !is_split {
+            self.candidate.take_if(|candidate| candidate.plugin == plugin);
+            let phase = if deployment.taken_back.is_some() { Phase::TakenBack } else { Phase::Live };
+            let why = deployment.taken_back.clone();
+            self.say(&plugin, revision, &sha256, phase, why, Compared::default());
+            return;
+        }
+        self.say(&plugin, revision, &sha256, Phase::Admitting, None, Compared::default());
+        let known = self.candidate.as_mut().filter(|c| c.plugin == plugin && c.sha256 == sha256);
+        if let Some(candidate) = known.filter(|c| !c.is_split() && deployment.tables.is_empty()) {
+            candidate.promotion = deployment.promotion;
+            candidate.deployment = Some((revision, deployment));
+            self.tick().await;
+            return;
+        }
+        match self.fetched(&sha256).await {
+            Ok(placed) => {
+                let signature = deployment.signature.clone();
+                let promotion = deployment.promotion;
+                let deployment = Some((revision, deployment));
+                self.offer(&plugin, placed, signature.as_deref(), promotion, deployment).await;
+            }
+            Err(why) => self.say(&plugin, revision, &sha256, Phase::Refused, Some(why), Compared::default()),
+        }
+    }
+
+    async fn fetched(&mut self, sha256: &str) -> Result<Placed, String> {
+        let store = self.by.store.as_ref().ok_or("deployments are not followed")?;
+        beginning::fetched(store, &self.by.shelf, sha256).await
+    }
+
+    /// A new artifact of a plugin: checked, and tried if it is fit.
+    async fn offer(
+        &mut self,
+        plugin: &str,
+        placed: Placed,
+        signature: Option<&str>,
+        promotion: Promotion,
+        deployment: Option<(u64, Deployment)>,
+    ) {
+        let sha256 = placed.sha256.clone();
+        let revision = deployment.as_ref().map(|(revision, _)| *revision);
+        if self.candidate.as_ref().is_some_and(|c| c.plugin == plugin && c.sha256 == sha256)
+            && deployment.is_none()
+            || deployment.is_none() && self.by.running.by_plugin.get(plugin) == Some(&placed)
+        {
+            return;
+        }
+        let mut artifacts = Artifacts { split: None, ..self.by.running.clone() };
+        let tables = deployment.as_ref().map_or(Vec::new(), |(_, d)| d.tables.clone());
+        if tables.is_empty() {
+            artifacts.by_plugin.insert(plugin.to_owned(), placed.clone());
+        } else {
+            artifacts.split = Some(Split { plugin: plugin.to_owned(), tables, artifact: placed.clone() });
+        }
+        let signed = std::fs::read(&placed.path)
+            .map_err(|cause| cause.to_string())
+            .and_then(|bytes| signature::check(&self.by.reload().trusted_keys, &bytes, signature));
+        let admitted = match signed {
+            Ok(()) => self.by.admitted(artifacts.clone()).await,
+            Err(why) => Err(why),
+        };
+        match admitted {
+            Ok(generation) => {
+                tracing::info!(plugin, digest = sha256, generation = generation.number(), "reload.admitted");
+                let candidate =
+                    Candidate::new(plugin.to_owned(), sha256, generation, artifacts, promotion, deployment);
+                self.candidate = Some(candidate);
+                self.tick().await;
+            }
+            Err(why) => {
+                metrics::counter!("reconverge_reloads_refused_total", "plugin" => plugin.to_owned())
+                    .increment(1);
+                tracing::error!(plugin, digest = sha256, error = why, "reload.refused");
+                if let Some(revision) = revision {
+                    self.say(plugin, revision, &sha256, Phase::Refused, Some(why), Compared::default());
+                }
+            }
+        }
+    }
+
+    /// Tries the candidate further, and sees whether a lane has taken a published generation back.
+    async fn tick(&mut self) {
+        self.see_taken_back().await;
+        let Some(mut candidate) = self.candidate.take() else { return };
+        let (before, verdict) =
+            (candidate.compared.clone(), candidate.tried(&self.by.recent, &self.by.live).await);
+        match verdict {
+            Verdict::Wait => {
+                if candidate.compared != before || before.batches == 0 {
+                    self.say_of(&candidate, Phase::Shadow, None);
+                }
+                self.candidate = Some(candidate);
+            }
+            Verdict::Promote => self.publish(candidate).await,
+            Verdict::Refuse(why) => {
+                let (plugin, differ) = (candidate.plugin.clone(), candidate.compared.differ);
+                metrics::counter!("reconverge_reloads_refused_total", "plugin" => plugin.clone())
+                    .increment(1);
+                tracing::error!(plugin, digest = candidate.sha256, differ, error = why, "reload.refused");
+                self.say_of(&candidate, Phase::Refused, Some(why));
+            }
+        }
+    }
+
+    async fn publish(&mut self, candidate: Candidate) {
+        let asked = candidate.deployment.as_ref().map_or(Vec::new(), |(_, d)| d.lanes.clone());
+        let is_canary = candidate.deployment.as_ref().is_some_and(|(_, d)| d.is_canary());
+        let (plugin, generation) = (candidate.plugin.clone(), Arc::clone(&candidate.generation));
+        let before = self.by.running.clone();
+        if asked.is_empty() {
+            self.by.live.publish(Arc::clone(&generation));
+            self.by.running = candidate.artifacts.clone();
+        } else {
+            let of_lane =
+                |name: &str| asked.iter().any(|a| a == name || name.split('/').nth(2) == Some(a.as_str()));
+            let lanes: Vec<String> =
+                self.by.lanes.iter().map(|lane| lane.key().clone()).filter(|name| of_lane(name)).collect();
+            self.by.live.publish_on(&lanes, &generation);
+        }
+        let (digest, number, differ) =
+            (candidate.sha256.as_str(), generation.number(), candidate.compared.differ);
+        tracing::info!(plugin, digest, generation = number, canary = is_canary, differ, "reload.published");
+        self.say_of(&candidate, if is_canary { Phase::Canary } else { Phase::Live }, None);
+        let deployment = candidate.deployment.clone();
+        self.published.insert(plugin.clone(), Published { number, before, deployment });
+        if let Some((revision, deployment)) = candidate.deployment
+            && deployment.promotion != Promotion::default()
+        {
+            // The others need not wait for what this process has seen, nor this one after a restart.
+            let settled = Deployment { promotion: Promotion::default(), ..deployment };
+            self.write(&plugin, settled, revision).await;
+        }
+    }
+
+    /// A lane took a generation back: the plugin is what it was before, for all processes.
+    async fn see_taken_back(&mut self) {
+        let gone = self.published.iter().find_map(|(plugin, published)| {
+            Some((plugin.clone(), self.by.live.taken_back(published.number)?))
+        });
+        let Some((plugin, why)) = gone else { return };
+        let Some(published) = self.published.remove(&plugin) else { return };
+        self.by.running = published.before;
+        let Some((revision, deployment)) = published.deployment else { return };
+        let sha256 = deployment.sha256.clone();
+        self.say(&plugin, revision, &sha256, Phase::TakenBack, Some(why.clone()), Compared::default());
+        if let Some(previous) = deployment.previous.clone() {
+            let back = Deployment {
+                sha256: previous,
+                previous: Some(sha256),
+                promotion: Promotion::default(),
+                lanes: Vec::new(),
+                tables: Vec::new(),
+                taken_back: Some(why),
+                by: self.by.process.clone(),
+                ..deployment
+            };
+            self.write(&plugin, back, revision).await;
+        }
+    }
+
+    /// Writes a deployment on; where another process was quicker, its word holds.
+    async fn write(&mut self, plugin: &str, deployment: Deployment, replaces: u64) {
+        let Some(store) = &self.by.store else { return };
+        if let Err(error) = store.deploy(plugin, deployment.to_bytes(), replaces).await {
+            tracing::warn!(plugin, %error, "deployments.not_written");
+        }
+    }
+
+    fn say_of(&mut self, candidate: &Candidate, phase: Phase, why: Option<String>) {
+        let Some((revision, _)) = candidate.deployment else { return };
+        let compared = candidate.compared.clone();
+        self.say(&candidate.plugin, revision, &candidate.sha256, phase, why, compared);
+    }
+
+    fn say(
+        &mut self,
+        plugin: &str,
+        revision: u64,
+        sha256: &str,
+        phase: Phase,
+        why: Option<String>,
+        compared: Compared,
+    ) {
+        let process = self.by.process.clone();
+        let report = Report { process, revision, sha256: sha256.to_owned(), phase, why, compared };
+        self.said.insert(plugin.to_owned(), report.clone());
+        self.send(plugin.to_owned(), report);
+    }
+
+    fn say_again(&mut self) {
+        for (plugin, report) in self.said.clone() {
+            self.send(plugin, report);
+        }
+    }
+
+    /// Sends a report without waiting for the server: a reload does not depend on being told of.
+    fn send(&mut self, plugin: String, report: Report) {
+        while self.saying.try_join_next().is_some() {}
+        let Some(store) = self.by.store.clone() else { return };
+        self.saying.spawn(async move {
+            let value = serde_json::to_vec(&report).expect("a report is plain data");
+            if let Err(error) = store.report(&plugin, &report.process, value).await {
+                tracing::debug!(plugin, %error, "deployments.not_reported");
+            }
+        });
+    }
+}
+
+impl Candidate {
+    fn is_split(&self) -> bool {
+        self.artifacts.split.is_some()
+    }
+}
+
+/// All that is wrong, in one line.
+fn words(error: &RunError) -> String {
+    match error {
+        RunError::Configuration(problems) => {
+            let said = problems.iter().map(|problem| match problem.hint() {
+                Some(hint) => format!("{} (hint: {hint})", problem.message()),
+                None => problem.message().to_owned(),
+            });
+            said.collect::<Vec<_>>().join("; ")
+        }
+        other => other.to_string(),
+    }
+}

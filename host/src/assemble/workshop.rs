@@ -1,0 +1,65 @@
+//! Makes generations: plugins from their artifacts, the plan that follows from their contracts, and for each lane
+//! its rules. Used at the start and, away from the lanes, for each reload.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use reconverge_streams::{names::Names, table::TableShape};
+
+use crate::{
+    config::Pipeline,
+    decode::Decoder,
+    generation::{Generation, Rules, Trial},
+    plugin::PluginEngine,
+};
+
+use super::{RunError, plan, plugins, reload::Artifacts};
+
+/// See the module.
+pub(super) struct Workshop {
+    pub(super) pipeline: Arc<Pipeline>,
+    pub(super) shapes: Vec<Arc<TableShape>>,
+    /// The same for all generations: what is interned in a claim has to mean the same under the next one.
+    pub(super) names: Arc<Names>,
+    engine: PluginEngine,
+    next: AtomicU64,
+}
+
+impl Workshop {
+    pub(super) fn new(pipeline: &Pipeline, shapes: Vec<Arc<TableShape>>) -> Result<Self, RunError> {
+        Ok(Workshop {
+            pipeline: Arc::new(pipeline.clone()),
+            shapes,
+            names: Arc::default(),
+            engine: plugins::engine(pipeline)?,
+            next: AtomicU64::new(1),
+        })
+    }
+
+    /// A generation of these artifacts: compiled, described, opened, its contracts checked against the tables.
+    ///
+    /// # Errors
+    /// [`RunError::Configuration`] with all that is wrong.
+    pub(super) fn generation(
+        &self,
+        artifacts: &Artifacts,
+        trial: Option<Trial>,
+    ) -> Result<Generation, RunError> {
+        let opened = plugins::open_with(&self.engine, &self.pipeline, &self.shapes, artifacts)?;
+        let plan = plan::plan(&self.pipeline, &self.shapes, &opened.asked, Arc::clone(&self.names))?;
+        let plan = Arc::new(plan);
+        let description = opened.generation_description();
+        let pipeline = Arc::clone(&self.pipeline);
+        let rules = move |lane: &str| {
+            let source = lane.split('/').nth(1).unwrap_or_default();
+            let source = pipeline.sources.iter().find(|s| s.name == source);
+            let source = source.ok_or_else(|| format!("lane {lane} has no source in this pipeline"))?;
+            let decoder = Arc::new(Decoder::new(Arc::clone(&plan), source));
+            let stages = plugins::chain(&opened, &plan).map_err(|error| error.to_string())?;
+            Ok(Rules { plan: Arc::clone(&plan), decoder, stages })
+        };
+        Ok(Generation::new(self.next.fetch_add(1, Ordering::Relaxed), description, trial, rules))
+    }
+}

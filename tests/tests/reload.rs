@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use reconverge_tests::{Change, Kind, Running, Scene, guest, micros};
-use serde_json::json;
+use serde_json::{Value, json};
 
 const TABLE: &str = "CREATE TABLE shifts (id bigint PRIMARY KEY NOT NULL, modification_epoch bigint NOT NULL, \
                      region_source text NOT NULL, note text);";
@@ -65,7 +65,7 @@ fn expected(changes: u64) -> Vec<Vec<Option<String>>> {
             *stands = (order, row);
         }
     }
-    let text = |value: &serde_json::Value| Some(value.to_string().trim_matches('"').to_owned());
+    let text = |value: &Value| Some(value.to_string().trim_matches('"').to_owned());
     rows.into_values()
         .map(|(_, row)| ["id", "modification_epoch", "note"].map(|c| text(&row[c])).to_vec())
         .collect()
@@ -229,4 +229,131 @@ fn variants_are_plugins_with_digests_of_their_own() {
     let wasm = fs::read::<&Path>(guest("schedule-merge").as_ref()).unwrap();
     assert_ne!(variant(&wasm, 1), variant(&wasm, 2));
     assert!(variant(&wasm, 1).starts_with(&wasm));
+}
+
+/// One process of a pipeline that follows deployments, and the plugin that it starts with.
+async fn deployed_to(name: &str) -> (Scene, Running, Vec<u8>) {
+    let scene = Scene::new(name, Kind::Sqlite, TABLE).await;
+    scene.write(&rules("merge", "", ""));
+    let wasm = fs::read(guest("schedule-merge")).unwrap();
+    put(&scene, &wasm);
+    let mut running = scene.start(&RUN);
+    until_told(&mut running, "lane.claimed", 1).await;
+    (scene, running, wasm)
+}
+
+/// Writes a file to deploy, and the words that deploy it.
+fn file(scene: &Scene, name: &str, bytes: &[u8]) -> String {
+    let file = scene.folder().join(name);
+    fs::write(&file, bytes).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+async fn phase(scene: &Scene) -> String {
+    let status: Value = scene.call(&["plugin", "status", "merge", "--json"]).await.done().json();
+    status[0]["reports"][0]["phase"].as_str().unwrap_or("none").to_owned()
+}
+
+async fn until_phase(scene: &Scene, wanted: &str) {
+    let reached = async {
+        while phase(scene).await != wanted {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    if tokio::time::timeout(PATIENCE, reached).await.is_err() {
+        panic!("it never was {wanted}");
+    }
+}
+
+#[tokio::test]
+async fn a_deployment_goes_live_is_rolled_back_and_outlives_the_process() {
+    let (scene, mut running, wasm) = deployed_to("deployed").await;
+    let first = file(&scene, "first.wasm", &variant(&wasm, 1));
+    let shown: Value =
+        scene.call(&["plugin", "deploy", &first, "--plugin", "merge", "--json"]).await.done().json();
+    assert_eq!(shown["reports"][0]["phase"], "live", "{shown}");
+    until_told(&mut running, "generation.taken", 1).await;
+    // The plugin is the only one of the pipeline, so its name need not be said.
+    let second = file(&scene, "second.wasm", &variant(&wasm, 2));
+    scene.call(&["plugin", "deploy", &second]).await.done();
+    until_told(&mut running, "generation.taken", 2).await;
+    let digest = |shown: &Value| shown["deployment"]["sha256"].as_str().unwrap().to_owned();
+    let back: Value = scene.call(&["plugin", "rollback", "merge", "--json"]).await.done().json();
+    assert_eq!(digest(&back), digest(&shown));
+    until_told(&mut running, "generation.taken", 3).await;
+    scene.call(&["plugin", "pin", "merge", "--by", "on-call"]).await.done();
+    let refused = scene.call(&["plugin", "deploy", &second]).await;
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.stderr.contains("pinned") && refused.stderr.contains("on-call"), "{}", refused.stderr);
+    running.signal("TERM").await;
+    running.ended().await.done();
+    let last = scene.publish(&(0..40).map(change).collect::<Vec<_>>()).await.pop().unwrap();
+    scene.run_to(last).await;
+    let plugins = format!("SELECT plugins FROM {} ORDER BY id DESC LIMIT 1", scene.sidecar("generation"));
+    assert!(scene.column(&plugins).await[0].contains(&digest(&back)), "a new process runs what is deployed");
+    scene.audit().await;
+}
+
+#[tokio::test]
+async fn a_deployment_in_shadow_writes_nothing_until_it_is_promoted() {
+    let (scene, mut running, _) = deployed_to("shadowed").await;
+    // It takes every change, whatever its epoch.
+    let faulty = fs::read(guest("faulty")).unwrap();
+    let other = file(&scene, "other.wasm", &faulty);
+    scene.call(&["plugin", "deploy", &other, "--plugin", "merge", "--by-hand", "--no-wait"]).await.done();
+    until_phase(&scene, "shadow").await;
+    let sequences = scene.publish(&(0..200).map(change).collect::<Vec<_>>()).await;
+    scene.until_committed(*sequences.last().unwrap()).await;
+    let differs = async {
+        loop {
+            let status: Value = scene.call(&["plugin", "status", "--json"]).await.done().json();
+            let compared = &status[0]["reports"][0]["compared"];
+            if compared["changes"].as_u64() >= Some(200) {
+                return compared.clone();
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let compared = tokio::time::timeout(PATIENCE, differs).await.unwrap();
+    assert!(compared["differ"].as_u64() > Some(0), "{compared}");
+    let words = compared["examples"].to_string();
+    assert!(
+        words.contains("kept-current") && words.contains("applied") && !words.contains("change "),
+        "{words}"
+    );
+    assert_eq!(
+        scene.texts("SELECT id, modification_epoch, note FROM shifts ORDER BY id").await,
+        expected(200)
+    );
+    scene.call(&["plugin", "promote", "merge"]).await.done();
+    until_told(&mut running, "generation.taken", 1).await;
+    running.signal("TERM").await;
+    running.ended().await.done();
+}
+
+#[tokio::test]
+async fn a_deployment_that_decides_too_much_otherwise_is_refused() {
+    let (scene, running, wasm) = deployed_to("differing").await;
+    let sequences = scene.publish(&(0..200).map(change).collect::<Vec<_>>()).await;
+    scene.until_committed(*sequences.last().unwrap()).await;
+    let other = file(&scene, "other.wasm", &fs::read(guest("faulty")).unwrap());
+    let refused =
+        scene.call(&["plugin", "deploy", &other, "--plugin", "merge", "--max-diff", "3", "--json"]).await;
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    let shown: Value = refused.json();
+    let report = &shown["reports"][0];
+    assert_eq!(report["phase"], "refused", "{shown}");
+    assert!(report["why"].as_str().unwrap().contains("3 may differ"), "{shown}");
+    let same = file(&scene, "same.wasm", &variant(&wasm, 1));
+    let shown: Value = scene
+        .call(&["plugin", "deploy", &same, "--plugin", "merge", "--max-diff", "0", "--json"])
+        .await
+        .done()
+        .json();
+    let compared = &shown["reports"][0]["compared"];
+    assert_eq!(compared["differ"].as_u64(), Some(0), "{shown}");
+    assert!(compared["changes"].as_u64() > Some(0), "{shown}");
+    running.signal("TERM").await;
+    running.ended().await.done();
+    assert_eq!(scene.column(&format!("SELECT count(*) FROM {}", scene.sidecar("generation"))).await, ["2"]);
 }

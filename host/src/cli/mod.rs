@@ -67,7 +67,7 @@ async fn perform(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Conflicts(conflicts) => conflicts::conflicts(&global, conflicts).await,
         Command::Dlq(dlq) => dlq::dlq(&global, dlq).await,
         Command::Parked(parked) => parked::parked(&global, parked).await,
-        Command::Plugin(command) => plugin::perform(&global, &command),
+        Command::Plugin(command) => plugin::perform(&global, &command).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "reconverge", &mut script);

@@ -19,7 +19,7 @@ use tokio::io::AsyncReadExt;
 use super::connect::{ConnectOptions, Connection};
 use crate::source::SourceError;
 
-/// The object store: an object is named by the lower-case hex of its SHA-256.
+/// The object store: an artifact is named by the lower-case hex of its SHA-256, its signature `SHA-256.minisig`.
 pub const ARTIFACTS: &str = "reconverge-plugins";
 /// The bucket with what is deployed: `pipeline.plugin`.
 pub const DEPLOYMENTS: &str = "reconverge-deployments";
@@ -63,11 +63,12 @@ impl PluginStore {
         Ok(PluginStore { jetstream, url, pipeline: pipeline.to_owned() })
     }
 
-    /// Keeps an artifact under its digest, and makes the store where there is none. Writing it twice is free.
+    /// Keeps bytes under a name (of an artifact its digest), and makes the store where there is none. What is there
+    /// under that name in the same length is taken to be the same.
     ///
     /// # Errors
     /// The server does not take it.
-    pub async fn keep_artifact(&self, sha256: &str, bytes: &[u8]) -> Result<(), SourceError> {
+    pub async fn keep(&self, name: &str, bytes: &[u8]) -> Result<(), SourceError> {
         let store = match self.artifacts().await? {
             Some(store) => store,
             None => {
@@ -78,26 +79,26 @@ impl PluginStore {
                 made.map_err(|cause| self.failed("creating the store of plugins", cause))?
             }
         };
-        let is_there = store.info(sha256).await.is_ok_and(|info| info.size == bytes.len() && !info.deleted);
+        let is_there = store.info(name).await.is_ok_and(|info| info.size == bytes.len() && !info.deleted);
         if is_there {
             return Ok(());
         }
-        let metadata = ObjectMetadata { name: sha256.to_owned(), ..ObjectMetadata::default() };
+        let metadata = ObjectMetadata { name: name.to_owned(), ..ObjectMetadata::default() };
         let mut reader = bytes;
         let put = store.put(metadata, &mut reader).await;
         put.map(|_| ()).map_err(|cause| self.failed("storing the plugin", cause))
     }
 
-    /// The artifact of a digest; `None` where the store lacks it. The digest is the reader's to check.
+    /// What is kept under a name; `None` where the store lacks it. The digest is the reader's to check.
     ///
     /// # Errors
     /// The server does not answer, or the object is beyond all limits.
-    pub async fn artifact(&self, sha256: &str) -> Result<Option<Vec<u8>>, SourceError> {
+    pub async fn kept(&self, name: &str) -> Result<Option<Vec<u8>>, SourceError> {
         let Some(store) = self.artifacts().await? else { return Ok(None) };
-        let mut object = match store.get(sha256).await {
+        let mut object = match store.get(name).await {
             Ok(object) if object.info().size > ARTIFACT_MAX => {
                 return Err(SourceError::Setup {
-                    what: format!("plugin {sha256} in the store has {} bytes", object.info().size),
+                    what: format!("plugin {name} in the store has {} bytes", object.info().size),
                     hint: format!("a plugin has at most {ARTIFACT_MAX} bytes"),
                 });
             }

@@ -3,7 +3,7 @@
 
 use reconverge_streams::jetstream::PluginStore;
 
-use super::{Artifacts, Deployment, Placed, Shelf, digest};
+use super::{Artifacts, Deployment, Placed, Shelf, digest, signature};
 use crate::{
     assemble::{RunError, ends},
     config::{Artifact, Pipeline, Plugin},
@@ -40,7 +40,8 @@ pub(in crate::assemble) async fn beginning(pipeline: &Pipeline) -> Result<Beginn
     };
     let mut artifacts = Artifacts::default();
     for plugin in &pipeline.plugins {
-        if let Some(placed) = placed(pipeline, plugin, store.as_ref(), &shelf).await? {
+        if let Some((placed, signed)) = placed(pipeline, plugin, store.as_ref(), &shelf).await? {
+            check(pipeline, plugin, &placed, signed.as_deref())?;
             artifacts.by_plugin.insert(plugin.name.clone(), placed);
         }
     }
@@ -48,12 +49,31 @@ pub(in crate::assemble) async fn beginning(pipeline: &Pipeline) -> Result<Beginn
     Ok(Beginning { shelf, artifacts, store })
 }
 
+fn check(
+    pipeline: &Pipeline,
+    plugin: &Plugin,
+    placed: &Placed,
+    signed: Option<&str>,
+) -> Result<(), RunError> {
+    let read = std::fs::read(&placed.path).map_err(|cause| cause.to_string());
+    let checked = read.and_then(|bytes| signature::check(&pipeline.reload.trusted_keys, &bytes, signed));
+    checked.map_err(|why| {
+        let mut problem =
+            pipeline.problem(plugin.path_span.clone(), format!("plugin `{}`: {why}", plugin.name));
+        problem.help("sign it with `minisign -Sm FILE`; the signature stands beside it in FILE.minisig");
+        RunError::Configuration(vec![problem])
+    })
+}
+
+/// An artifact and its signature.
+type Signed = (Placed, Option<String>);
+
 async fn placed(
     pipeline: &Pipeline,
     plugin: &Plugin,
     store: Option<&PluginStore>,
     shelf: &Shelf,
-) -> Result<Option<Placed>, RunError> {
+) -> Result<Option<Signed>, RunError> {
     let Some(store) = store else { return Ok(of_file(plugin, shelf)) };
     if let Artifact::Digest { sha256, .. } = &plugin.artifact {
         return of_store(plugin, store, shelf, sha256).await.map(Some);
@@ -81,9 +101,9 @@ async fn placed(
 }
 
 /// The pipeline's own file. One that cannot be read stays where it is: opening it says what is wrong, at its place.
-fn of_file(plugin: &Plugin, shelf: &Shelf) -> Option<Placed> {
+fn of_file(plugin: &Plugin, shelf: &Shelf) -> Option<Signed> {
     match &plugin.artifact {
-        Artifact::File(path) => shelf.put_file(path, ARTIFACT_MAX).ok(),
+        Artifact::File(path) => Some((shelf.put_file(path, ARTIFACT_MAX).ok()?, signature::of_file(path))),
         Artifact::Digest { .. } => None,
     }
 }
@@ -93,20 +113,22 @@ async fn of_store(
     store: &PluginStore,
     shelf: &Shelf,
     sha256: &str,
-) -> Result<Placed, RunError> {
+) -> Result<Signed, RunError> {
     fetched(store, shelf, sha256).await.map_err(|why| RunError::Environment {
         what: format!("plugin `{}`: {why}", plugin.name),
         hint: "store it with `reconverge plugin deploy`".to_owned(),
     })
 }
 
-/// An artifact of the store, on the shelf. The digest is checked; the store's word is not enough.
-pub(super) async fn fetched(store: &PluginStore, shelf: &Shelf, sha256: &str) -> Result<Placed, String> {
-    let found = store.artifact(sha256).await.map_err(|error| error.to_string())?;
+/// An artifact of the store, on the shelf, and its signature. The digest is checked; the store's word is not enough.
+pub(super) async fn fetched(store: &PluginStore, shelf: &Shelf, sha256: &str) -> Result<Signed, String> {
+    let found = store.kept(sha256).await.map_err(|error| error.to_string())?;
     let bytes = found.ok_or_else(|| format!("the store has no plugin {sha256}"))?;
     let is = digest(&bytes);
     if is != sha256 {
         return Err(format!("the store holds other bytes under {sha256}: their digest is {is}"));
     }
-    shelf.put(&bytes).map_err(|error| error.to_string())
+    let signature = store.kept(&signature::name(sha256)).await.map_err(|error| error.to_string())?;
+    let signature = signature.and_then(|bytes| String::from_utf8(bytes).ok());
+    Ok((shelf.put(&bytes).map_err(|error| error.to_string())?, signature))
 }

@@ -25,9 +25,6 @@ pub struct Deployment {
     /// No other artifact may be deployed until this is taken away.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub pinned: bool,
-    /// Signature of the artifact (minisign), where there is one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub signature: Option<String>,
     /// Why it was taken back by a process that ran it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub taken_back: Option<String>,

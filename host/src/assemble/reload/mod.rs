@@ -10,7 +10,7 @@ mod files;
 mod follow;
 mod operate;
 mod shelf;
-pub(crate) mod signature;
+mod signature;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -146,7 +146,7 @@ impl Work {
                 return;
             }
         };
-        let signature = std::fs::read_to_string(signature::beside(path)).ok();
+        let signature = signature::of_file(path);
         let promotion = Promotion {
             max_diff: self.by.reload().max_diff,
             max_faults: self.by.reload().max_faults,
@@ -180,7 +180,10 @@ impl Work {
             self.candidate.take_if(|candidate| candidate.plugin == plugin);
             let phase = if deployment.taken_back.is_some() { Phase::TakenBack } else { Phase::Live };
             let why = deployment.taken_back.clone();
-            self.say(&plugin, revision, &sha256, phase, why, Compared::default());
+            // The entry was settled, not replaced: what the shadow run came to still holds.
+            let known = self.said.get(&plugin).filter(|said| said.sha256 == sha256);
+            let compared = known.map_or_else(Compared::default, |said| said.compared.clone());
+            self.say(&plugin, revision, &sha256, phase, why, compared);
             return;
         }
         self.say(&plugin, revision, &sha256, Phase::Admitting, None, Compared::default());
@@ -192,8 +195,7 @@ impl Work {
             return;
         }
         match self.fetched(&sha256).await {
-            Ok(placed) => {
-                let signature = deployment.signature.clone();
+            Ok((placed, signature)) => {
                 let promotion = deployment.promotion;
                 let deployment = Some((revision, deployment));
                 self.offer(&plugin, placed, signature.as_deref(), promotion, deployment).await;
@@ -202,7 +204,7 @@ impl Work {
         }
     }
 
-    async fn fetched(&mut self, sha256: &str) -> Result<Placed, String> {
+    async fn fetched(&mut self, sha256: &str) -> Result<(Placed, Option<String>), String> {
         let store = self.by.store.as_ref().ok_or("deployments are not followed")?;
         beginning::fetched(store, &self.by.shelf, sha256).await
     }

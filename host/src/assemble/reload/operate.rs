@@ -66,13 +66,13 @@ impl<'a> Operator<'a> {
     pub async fn deploy(&self, plugin: &str, file: &Path, wish: Wish) -> Result<u64, RunError> {
         let known = self.plugin(plugin)?;
         let bytes = read(file)?;
-        let signature = std::fs::read_to_string(signature::beside(file)).ok();
-        signature::check(&self.pipeline.reload.trusted_keys, &bytes, signature.as_deref()).map_err(
-            |what| {
-                let hint = "sign it with `minisign -Sm FILE`; the signature stands beside it in FILE.minisig";
-                RunError::NotFound { what: format!("{}: {what}", file.display()), hint: hint.to_owned() }
-            },
-        )?;
+        let signed = signature::of_file(file);
+        let checked = signature::check(&self.pipeline.reload.trusted_keys, &bytes, signed.as_deref());
+        checked.map_err(|what| RunError::NotFound {
+            what: format!("{}: {what}", file.display()),
+            hint: "sign it with `minisign -Sm FILE`; the signature stands beside it in FILE.minisig"
+                .to_owned(),
+        })?;
         let (revision, before) = self.entry(plugin).await?;
         if let Some(pinned) = before.as_ref().filter(|before| before.pinned && !wish.force) {
             return Err(RunError::NotFound {
@@ -80,25 +80,15 @@ impl<'a> Operator<'a> {
                 hint: "`reconverge plugin unpin` it first, or deploy with --force".to_owned(),
             });
         }
-        let sha256 = digest(&bytes);
-        self.store.keep_artifact(&sha256, &bytes).await?;
+        let sha256 = self.kept(file, &bytes).await?;
         let previous = match before {
             Some(before) if before.sha256 == sha256 => before.previous,
             Some(before) => Some(before.sha256),
             None => self.kept_file(known).await?,
         };
         let Wish { promotion, lanes, tables, force: _, by } = wish;
-        let deployment = Deployment {
-            sha256,
-            previous,
-            promotion,
-            lanes,
-            tables,
-            pinned: false,
-            signature,
-            taken_back: None,
-            by,
-        };
+        let deployment =
+            Deployment { sha256, previous, promotion, lanes, tables, pinned: false, taken_back: None, by };
         self.write(plugin, &deployment, revision).await
     }
 
@@ -121,7 +111,6 @@ impl<'a> Operator<'a> {
             lanes: Vec::new(),
             tables: Vec::new(),
             pinned: false,
-            signature: None,
             taken_back: None,
             by,
         };
@@ -183,9 +172,17 @@ impl<'a> Operator<'a> {
     async fn kept_file(&self, plugin: &Plugin) -> Result<Option<String>, RunError> {
         let Artifact::File(path) = &plugin.artifact else { return Ok(None) };
         let Ok(bytes) = read(path) else { return Ok(None) };
-        let sha256 = digest(&bytes);
-        self.store.keep_artifact(&sha256, &bytes).await?;
-        Ok(Some(sha256))
+        self.kept(path, &bytes).await.map(Some)
+    }
+
+    /// Keeps an artifact, and its signature where there is one. Returns its digest.
+    async fn kept(&self, file: &Path, bytes: &[u8]) -> Result<String, RunError> {
+        let sha256 = digest(bytes);
+        self.store.keep(&sha256, bytes).await?;
+        if let Some(signature) = signature::of_file(file) {
+            self.store.keep(&signature::name(&sha256), signature.as_bytes()).await?;
+        }
+        Ok(sha256)
     }
 
     /// The entry's revision (0 where there is none) and what it says.

@@ -5,18 +5,23 @@ use std::path::{Path, PathBuf};
 
 use minisign_verify::{PublicKey, Signature};
 
-/// The signature beside a file: `plugin.wasm.minisig`, as minisign writes it.
-pub(crate) fn beside(file: &Path) -> PathBuf {
+/// The signature that stands beside a file: `plugin.wasm.minisig`, as minisign writes it.
+pub(super) fn of_file(file: &Path) -> Option<String> {
     let mut name = file.as_os_str().to_owned();
     name.push(".minisig");
-    PathBuf::from(name)
+    std::fs::read_to_string(PathBuf::from(name)).ok()
+}
+
+/// What the signature of an artifact is called in the store.
+pub(super) fn name(sha256: &str) -> String {
+    format!("{sha256}.minisig")
 }
 
 /// Whether one of the keys has signed these bytes. No keys: everything is taken.
 ///
 /// # Errors
 /// Why not, for a person.
-pub(crate) fn check(keys: &[String], bytes: &[u8], signature: Option<&str>) -> Result<(), String> {
+pub(super) fn check(keys: &[String], bytes: &[u8], signature: Option<&str>) -> Result<(), String> {
     if keys.is_empty() {
         return Ok(());
     }

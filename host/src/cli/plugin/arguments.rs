@@ -17,6 +17,8 @@ pub(in crate::cli) enum PluginCommand {
     /// Try a plugin on contests whose decisions are written down
     #[command(long_about = help::TEST, after_long_help = help::TEST_MORE)]
     Test(Test),
+    #[command(flatten)]
+    Deployments(super::deploy::DeployCommand),
 }
 
 /// `plugin inspect`.

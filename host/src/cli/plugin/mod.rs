@@ -1,7 +1,9 @@
 //! `reconverge plugin`: an author's workbench. Each command takes a plugin file of any language, or the folder that it
-//! is built in, and needs no stream and no sink. In the order of use: `new`, `build`, `inspect`, `test`, `bench`.
+//! is built in, and needs no stream and no sink. In the order of use: `new`, `build`, `inspect`, `test`, `bench`; and then
+//! `deploy`, which gives what was made to a pipeline that runs.
 
 mod arguments;
+mod deploy;
 mod help;
 mod place;
 mod inspect;
@@ -23,12 +25,16 @@ use super::{
 };
 
 /// Does what was asked.
-pub(super) fn perform(global: &Global, command: &PluginCommand) -> Result<Exit, Failure> {
-    let format = global.log.map_or(LogFormat::Line, LogFormat::from);
-    logging::start(Loudness::Warn.changed_by(global.verbose, global.quiet), format, &Bar::default())?;
+pub(super) async fn perform(global: &Global, command: &PluginCommand) -> Result<Exit, Failure> {
+    if !matches!(command, PluginCommand::Deployments(_)) {
+        // Those read pipeline.toml, which says how to log.
+        let format = global.log.map_or(LogFormat::Line, LogFormat::from);
+        logging::start(Loudness::Warn.changed_by(global.verbose, global.quiet), format, &Bar::default())?;
+    }
     match command {
         PluginCommand::Inspect(asked) => inspect::inspect(global, asked),
         PluginCommand::Test(asked) => test::test(global, asked),
+        PluginCommand::Deployments(command) => deploy::perform(global, command).await,
     }
 }
 

@@ -6,6 +6,7 @@ use std::{ops::Range, sync::Arc};
 use reconverge_streams::{
     columns::Columns,
     disposition::Disposition,
+    event::Grade,
     names::NameId,
     position::{Micros, Position},
     source::Delivery,
@@ -28,6 +29,8 @@ pub struct Batch {
     pub through: u64,
     /// Everything up to here has been looked at.
     pub scanned: u64,
+    /// Sources whose grade this batch shows first, or shows to be worse.
+    pub grades: Vec<(NameId, Grade)>,
 }
 
 impl Batch {
@@ -180,7 +183,7 @@ pub struct Change {
     pub schema: u32,
     /// The other half of a key change: the canonical key that this delete moved to, or this create moved from.
     pub moved: Option<Vec<u8>>,
-    /// The platform's immutable id, where the event has one.
+    /// The platform's immutable id, where the event has one; of a change without a position else the message's id.
     pub event_id: Option<Arc<str>>,
     /// The logical clocks that the event carries.
     pub clocks: Clocks,

@@ -19,12 +19,17 @@ pub struct Position {
     pub ordinal: u64,
 }
 
+impl Position {
+    /// In place of a position where the source gives none: before every position that a source can give.
+    pub const UNKNOWN: Position = Position { epoch: -1, commit: 0, ordinal: 0 };
+}
+
 /// The newest change of one source that a key has seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seen {
     /// The source.
     pub source: NameId,
-    /// Position of its newest change.
+    /// Position of its newest change that had one, else [`Position::UNKNOWN`].
     pub position: Position,
     /// Whether that change was a delete.
     pub deleted: bool,

@@ -160,6 +160,17 @@ pub struct SeenRecord {
     pub deleted: bool,
 }
 
+/// A source or origin that the sink knows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SourceRecord {
+    /// Its name.
+    pub name: String,
+    /// Its epoch: raised where its positions began anew.
+    pub epoch: i32,
+    /// How well its changes can be told apart: `A`, `B` or `C`.
+    pub grade: String,
+}
+
 /// A generation of plugins.
 #[derive(Clone, Debug, Serialize)]
 #[expect(missing_docs, reason = "each field is the column of reconverge.generation of the same name")]
@@ -231,6 +242,9 @@ pub trait Records: Send + Sync {
         key: &[u8],
         cells: &crate::columns::Columns,
     ) -> impl Future<Output = Result<KeyRecord, SinkError>> + Send;
+
+    /// All sources and origins, by name.
+    fn sources(&self) -> impl Future<Output = Result<Vec<SourceRecord>, SinkError>> + Send;
 
     /// The generations of a lane, newest first.
     fn generations(

@@ -4,6 +4,7 @@ use smallvec::SmallVec;
 
 use crate::{
     columns::Columns,
+    event::Event,
     names::NameId,
     position::{Micros, Seen},
     table::TableId,
@@ -16,6 +17,8 @@ pub struct Wanted {
     pub from: u64,
     /// One entry per table of the batch.
     pub tables: Vec<WantedTable>,
+    /// Distinct events, to be told whether they were seen.
+    pub events: Vec<Event>,
 }
 
 /// The keys of one table.
@@ -39,6 +42,8 @@ pub struct WantedTable {
 pub struct Standing {
     /// One entry per wanted table.
     pub tables: Vec<StandingTable>,
+    /// Those of the wanted events that were seen.
+    pub events: Vec<Event>,
 }
 
 /// What stands for the keys of one table.

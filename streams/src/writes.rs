@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crate::{
     columns::Columns,
     disposition::{Counts, Disposition},
+    event::{Event, Grade},
     names::NameId,
     position::{Micros, Position, Seen},
     standing::Version,
@@ -53,6 +54,10 @@ pub struct Writes {
     pub released: Vec<WaitingId>,
     /// Changes that were to be released in this batch and could not be written; they wait on.
     pub tried: Vec<WaitingId>,
+    /// Events that were not seen before, distinct.
+    pub events: Vec<Event>,
+    /// Sources whose grade is another than was told before on this claim.
+    pub grades: Vec<(NameId, Grade)>,
 }
 
 /// What one table writes. A key stands in at most one of `upserts` and `deletes`.

@@ -7,7 +7,7 @@ use reconverge_streams::{sink::Sink, table::TableShape};
 
 use crate::config::{Pipeline, Policy, Problem, ProcessEnvironment, SinkTarget};
 
-use super::{RunError, ends, plan, plugins, sidecar};
+use super::{RunError, ends, grade, plan, plugins, sidecar};
 
 /// What a check found. Both empty is good.
 #[derive(Debug, Default)]
@@ -80,8 +80,9 @@ async fn check_sink<K: Sink>(pipeline: &Pipeline, sink: &K, found: &mut Findings
             let shapes: Vec<_> = shapes.into_iter().map(Arc::new).collect();
             let planned = plugins::open(pipeline, &shapes)
                 .and_then(|opened| plan::plan(pipeline, &shapes, &opened.asked, Arc::default()));
-            if let Err(error) = planned {
-                found.add(pipeline, span(), error);
+            match planned {
+                Ok(plan) => found.configuration.extend(grade::warnings(pipeline, &Arc::new(plan)).await),
+                Err(error) => found.add(pipeline, span(), error),
             }
             found.configuration.extend(check_rules(pipeline, &shapes));
         }

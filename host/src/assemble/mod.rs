@@ -7,6 +7,7 @@ mod audit;
 mod check;
 mod ends;
 mod error;
+mod grade;
 mod key;
 mod plan;
 mod plugins;

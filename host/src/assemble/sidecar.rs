@@ -8,7 +8,7 @@ use reconverge_streams::{
     postgres::PostgresSink,
     records::{
         DeadLetterRecord, DecisionRecord, GenerationRecord, KeyRecord, ParkedRecord, Query, Records,
-        TableRecord,
+        SourceRecord, TableRecord,
     },
     sink::{Sink, SinkError},
     sqlite::SqliteSink,
@@ -112,6 +112,10 @@ impl Records for Sidecar {
 
     async fn set_paused(&self, table: &str, reason: Option<&str>) -> Result<bool, SinkError> {
         of_either!(self, sink => sink.set_paused(table, reason))
+    }
+
+    async fn sources(&self) -> Result<Vec<SourceRecord>, SinkError> {
+        of_either!(self, sink => sink.sources())
     }
 
     async fn discard(&self, id: i64, by: &str, note: Option<&str>) -> Result<bool, SinkError> {

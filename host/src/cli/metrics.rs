@@ -50,6 +50,11 @@ pub const METRICS: &[Metric] = &[
         &["plugin"],
         "New plugin artifacts that did not become a generation, or not the live one",
     ),
+    counter(
+        "reconverge_repeats_total",
+        &["told_by"],
+        "Changes without a position whose event was seen before: told by the window in memory, or by the sink",
+    ),
     gauge("reconverge_lane_sequence", &["lane"], "Stream sequence up to which everything has a disposition"),
     gauge(
         "reconverge_lane_newest_change_seconds",

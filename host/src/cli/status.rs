@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use reconverge_streams::{
     checkpoint::{Checkpoint, LaneId},
     position::Micros,
-    records::Records,
+    records::{Records, SourceRecord},
     text::format_timestamp,
 };
 use serde::Serialize;
@@ -31,6 +31,7 @@ struct Status {
     lanes: Vec<LaneStatus>,
     conflicts: Vec<ConflictCount>,
     kept: Vec<KeptCount>,
+    sources: Vec<SourceRecord>,
     /// What could not be asked.
     notes: Vec<String>,
 }
@@ -82,6 +83,7 @@ pub(super) async fn status(global: &Global) -> Result<Exit, Failure> {
     let checkpoints = records.checkpoints(Some(&pipeline.name)).await?;
     let conflicts = records.conflict_counts(Some(&pipeline.name)).await?;
     let kept = records.parked_counts(Some(&pipeline.name)).await?;
+    let sources = records.sources().await?;
     let ends = connect::stream_ends(&pipeline).await;
     let now = Timestamp::now().as_microsecond();
     let status = Status {
@@ -93,6 +95,7 @@ pub(super) async fn status(global: &Global) -> Result<Exit, Failure> {
             .map(|(table, kind, outcome, count)| ConflictCount { table, kind, outcome, count })
             .collect(),
         kept: kept.into_iter().map(|(table, why, count)| KeptCount { table, why, count }).collect(),
+        sources,
         notes: notes(&pipeline, &ends),
     };
     output::show(global.json, &status, words)?;
@@ -203,10 +206,25 @@ fn words(status: &Status) -> String {
         let kept = |k: &KeptCount| vec![k.table.clone(), k.why.clone(), grouped(k.count)];
         text.push_str(&output::table(&["kept rows of table", "why", "count#"], status.kept.iter().map(kept)));
     }
+    let unlike = status.sources.iter().filter(|s| s.grade != "A" || s.epoch > 0).map(source);
+    let unlike: Vec<Vec<String>> = unlike.collect();
+    if !unlike.is_empty() {
+        text.push('\n');
+        text.push_str(&output::table(&["source", "epoch#", "grade", "repetitions are told"], unlike));
+    }
     for note in &status.notes {
         text.push_str(&format!("\nnote: {note}\n"));
     }
     text
+}
+
+fn source(source: &SourceRecord) -> Vec<String> {
+    let told = match source.grade.as_str() {
+        "A" => "by position",
+        "B" => "by event id, for 24 hours",
+        _ => "not at all",
+    };
+    vec![source.name.clone(), source.epoch.to_string(), source.grade.clone(), told.to_owned()]
 }
 
 fn row(lane: &LaneStatus) -> Vec<String> {

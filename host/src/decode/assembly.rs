@@ -3,14 +3,16 @@
 //! The order of the checks is SURFACE (g) 0: incomplete keys, then our own writes come back, then cells. A row
 //! that fails half-way is taken back, so that a table's columns stay of one length.
 
-use reconverge_streams::{columns::Columns, disposition::Disposition, source::Delivery, table::TableId};
+use reconverge_streams::{
+    columns::Columns, disposition::Disposition, event as seen, source::Delivery, table::TableId,
+};
 
 use crate::batch::{Batch, Item, ItemKind, Op, Refusal, TableBatch};
 
 use super::{
-    Decoder,
+    Decoder, Past,
     cell::{Cells, Wire},
-    change::append_key,
+    change::{self, append_key},
     event::Event,
     refusal::{Aside, Code, Fault},
     table::TableDecoder,
@@ -25,6 +27,7 @@ pub(super) struct Assembly<'d> {
     /// By table: one row of key cells, reused.
     pub(super) keys: Vec<Columns>,
     pub(super) cells: Cells<'d>,
+    past: &'d Past<'d>,
 }
 
 /// How far a table's batch had come.
@@ -35,7 +38,7 @@ pub(super) struct Mark {
 }
 
 impl<'d> Assembly<'d> {
-    pub(super) fn new(decoder: &'d Decoder, cells: Cells<'d>) -> Self {
+    pub(super) fn new(decoder: &'d Decoder, cells: Cells<'d>, past: &'d Past<'d>) -> Self {
         let tables = decoder.tables();
         let key_of = |t: &TableDecoder| Columns::new(t.key.iter().map(|k| t.fields[*k].shape.logical));
         Assembly {
@@ -44,6 +47,7 @@ impl<'d> Assembly<'d> {
             places: vec![None; tables.len()],
             keys: tables.iter().map(key_of).collect(),
             cells,
+            past,
         }
     }
 
@@ -73,6 +77,9 @@ impl<'d> Assembly<'d> {
             self.read_key(table, event).map_err(|fault| decoder.refused(event.table, fault, None))?;
             return Err(Aside::Settled(Disposition::Echo));
         }
+        if self.is_repeat(event, delivery) {
+            return Err(Aside::Settled(Disposition::Duplicate));
+        }
         let place = self.place(event.table);
         let mark = self.mark(place);
         let taken = acceptable(decoder, event).and_then(|()| self.rows(place, table, event, at, delivery));
@@ -80,6 +87,16 @@ impl<'d> Assembly<'d> {
             self.back_to(place, &mark);
             Aside::Refused(self.refusal(table, event, fault))
         })
+    }
+
+    /// Whether the event is known to have taken effect a moment ago. One that is not known may be a repetition too:
+    /// the sink tells.
+    fn is_repeat(&self, event: &Event<'_>, delivery: &Delivery) -> bool {
+        if event.position.is_some() || change::is_redriven(delivery) {
+            return false;
+        }
+        let Some(id) = change::event_id(event, delivery) else { return false };
+        (self.past.repeated)(&seen::Event { table: event.table, source: event.source, id })
     }
 
     /// A dead letter with its key, where that reads. An incomplete key is the graver fault: it comes first.

@@ -25,6 +25,9 @@ use super::{
 /// Names the first delivery of a message that an operator sent again: `<stream>/<sequence>`.
 const REDRIVE_HEADER: &str = "Reconverge-Redrive";
 
+/// What JetStream tells repetitions by, for minutes; of a source without positions it is the event's id.
+const MESSAGE_ID_HEADER: &str = "Nats-Msg-Id";
+
 impl Assembly<'_> {
     /// Appends the rows of an event, and the change or both halves of it.
     ///
@@ -197,13 +200,19 @@ impl Assembly<'_> {
             published_at: delivery.published_at,
             schema: event.schema.unwrap_or(0),
             moved,
-            event_id: event.event_id.clone(),
             clocks: event.clocks.clone(),
+            event_id: event_id(event, delivery),
             transaction: event.transaction.clone(),
             redriven: redrive(delivery),
         });
         self.batch.items.push(Item { delivery: at, kind: ItemKind::Change(number(place), row) });
     }
+}
+
+/// What tells an event of a source without positions: the id in its envelope, else the message's.
+pub(super) fn event_id(event: &Event<'_>, delivery: &Delivery) -> Option<Arc<str>> {
+    let of_message = || delivery.header(MESSAGE_ID_HEADER).filter(|id| !id.is_empty()).map(Arc::from);
+    event.event_id.clone().or_else(|| of_message().filter(|_| event.position.is_none()))
 }
 
 /// Where the key of the change that is being added begins.
@@ -226,6 +235,11 @@ fn push_key_row(into: &mut Columns, table: &TableDecoder, key: &Columns, state: 
         }
     }
     into.end_row();
+}
+
+/// Whether an operator sent the message again.
+pub(super) fn is_redriven(delivery: &Delivery) -> bool {
+    redrive(delivery).is_some()
 }
 
 fn redrive(delivery: &Delivery) -> Option<Arc<Redrive>> {

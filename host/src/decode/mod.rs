@@ -50,6 +50,18 @@ use table::TableDecoder;
 
 const CONTENT_TYPE_HEADER: &str = "Content-Type";
 
+/// What decode may know of the batches before, given to it so that it stays pure.
+pub struct Past<'a> {
+    /// Whether an event of a source without positions is known to have taken effect. False where it is not known.
+    pub repeated: &'a (dyn Fn(&reconverge_streams::event::Event) -> bool + Sync),
+}
+
+impl Default for Past<'_> {
+    fn default() -> Self {
+        Past { repeated: &|_| false }
+    }
+}
+
 /// Turns deliveries into batches of one plan's tables.
 #[derive(Debug)]
 pub struct Decoder {
@@ -84,8 +96,14 @@ impl Decoder {
     /// Decodes what a pull brought. Never fails as a whole and never panics, whatever the bytes are.
     #[must_use]
     pub fn decode(&self, pulled: Pulled) -> Batch {
+        self.decode_after(pulled, &Past::default())
+    }
+
+    /// [`Self::decode`] beside what is known of earlier batches.
+    #[must_use]
+    pub fn decode_after(&self, pulled: Pulled, past: &Past<'_>) -> Batch {
         let cells = Cells::new(&self.options, &self.placeholder, self.plan.value_bytes);
-        let mut assembly = Assembly::new(self, cells);
+        let mut assembly = Assembly::new(self, cells, past);
         let mut json = String::new();
         for (at, delivery) in (0..).zip(&pulled.deliveries) {
             let taken = self.open(delivery, &mut json).and_then(|event| assembly.take(&event, at, delivery));
@@ -111,6 +129,12 @@ impl Decoder {
         };
         let body = Body { delivery, json: packed.then_some(json) };
         if native { native::open(self, body) } else { debezium::open(self, body) }
+    }
+
+    /// The name of a source or origin.
+    #[must_use]
+    pub fn name(&self, id: NameId) -> Arc<str> {
+        self.plan.names.get(id)
     }
 
     fn plan(&self) -> &Plan {

@@ -143,10 +143,11 @@ fn position(pos: &Pos<'_>) -> Result<Position, Fault> {
     let commit = number(pos.commit);
     let ordinal = if pos.ordinal.is_some() { number(pos.ordinal) } else { Some(0) };
     match (commit, ordinal) {
-        (Some(commit), Some(ordinal)) => Ok(Position { epoch: pos.epoch, commit, ordinal }),
+        (Some(commit), Some(ordinal)) if pos.epoch >= 0 => Ok(Position { epoch: pos.epoch, commit, ordinal }),
         _ => Err(Fault::new(
             Code::BadPosition,
-            "`pos.commit` and `pos.ordinal` are no unsigned 64-bit numbers; hint: `commit` is a decimal string",
+            "`pos.commit` and `pos.ordinal` are no unsigned 64-bit numbers, or `pos.epoch` is negative; hint: `commit` is \
+             a decimal string",
         )),
     }
 }

@@ -2,11 +2,20 @@
 //! last wanted sequence gets in. What a batch is decoded to needs nothing of the sink, so this runs ahead of the
 //! transaction by one batch.
 
-use reconverge_streams::source::{Delivery, Limits, Pulled, Reader, SourceError};
+use reconverge_streams::{
+    event::Event,
+    source::{Delivery, Limits, Pulled, Reader, SourceError},
+};
 
-use crate::{batch::Batch, decode::Decoder};
+use crate::{
+    batch::Batch,
+    decode::{Decoder, Past},
+};
 
-use super::Until;
+use super::{
+    Until,
+    window::{self, Grades, Window},
+};
 
 /// The header by which Debezium marks the delete half of a key change; its create half follows at once.
 const NEW_KEY: &str = "__debezium.newkey";
@@ -17,6 +26,8 @@ pub(super) struct Batches<R> {
     until: Until,
     /// The delete half of a key change whose create half had not arrived.
     held: Option<Delivery>,
+    window: Window,
+    grades: Grades,
 }
 
 /// How long to wait for a first message.
@@ -26,28 +37,40 @@ enum Wait {
     Briefly,
 }
 
-fn decoded(pulled: Pulled, decoder: &Decoder) -> Batch {
-    if pulled.deliveries.is_empty() {
-        return Batch { scanned: pulled.scanned, ..Batch::default() };
-    }
-    decoder.decode(pulled)
-}
-
 impl<R: Reader> Batches<R> {
     pub(super) fn new(reader: R, limits: Limits, until: Until) -> Self {
-        Batches { reader, limits, until, held: None }
+        let (window, grades) = (Window::new(), Grades::default());
+        Batches { reader, limits, until, held: None, window, grades }
     }
 
     /// The next batch, decoded; without deliveries where nothing came within the patience.
     pub(super) async fn decoded(&mut self, decoder: &Decoder) -> Result<Batch, SourceError> {
         let pulled = self.next(Wait::Patiently).await?;
-        Ok(decoded(pulled, decoder))
+        Ok(self.decode(pulled, decoder))
     }
 
     /// The batch that is there or comes within the linger: what a transaction in flight has no time to wait for.
     pub(super) async fn decoded_ahead(&mut self, decoder: &Decoder) -> Result<Batch, SourceError> {
         let pulled = self.next(Wait::Briefly).await?;
-        Ok(decoded(pulled, decoder))
+        Ok(self.decode(pulled, decoder))
+    }
+
+    fn decode(&mut self, pulled: Pulled, decoder: &Decoder) -> Batch {
+        if pulled.deliveries.is_empty() {
+            return Batch { scanned: pulled.scanned, ..Batch::default() };
+        }
+        let repeated = |event: &Event| self.window.knows(event);
+        let mut batch = decoder.decode_after(pulled, &Past { repeated: &repeated });
+        batch.grades = self.grades.news(&batch);
+        for (source, grade) in &batch.grades {
+            window::tell(&decoder.name(*source), *grade);
+        }
+        batch
+    }
+
+    /// What a batch saw first is known from now on.
+    pub(super) fn committed(&self, events: &[Event]) {
+        self.window.fill(events);
     }
 
     /// The next batch; empty where nothing came. Half a key change is let go alone only after a patient wait.

@@ -94,5 +94,6 @@ pub(super) fn decoded_again(batch: Batch, decoder: &Decoder) -> Batch {
     if batch.deliveries.is_empty() {
         return batch;
     }
-    decoder.decode(Pulled { deliveries: batch.deliveries, scanned: batch.scanned })
+    let again = decoder.decode(Pulled { deliveries: batch.deliveries, scanned: batch.scanned });
+    Batch { grades: batch.grades, ..again }
 }

@@ -9,6 +9,7 @@ mod commit;
 mod follow;
 mod progress;
 mod report;
+mod window;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -290,6 +291,7 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
             let (committed, decoded) = tokio::join!(committing, batches.decoded_ahead(&decoder));
             let Committed { resolved, checkpoint } = committed?;
             ahead = Some(Ahead { batch: decoded, under: decoder });
+            batches.committed(&resolved.events);
             batches.release(checkpoint.sequence).await;
             self.progress.committed(&checkpoint);
             report.add(&resolved, &self.plan);

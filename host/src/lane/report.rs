@@ -39,6 +39,10 @@ impl RunReport {
             }
             row.retain(|_, n| *n > 0);
         }
+        metrics::counter!("reconverge_repeats_total", "told_by" => "window")
+            .increment(resolved.repeats_told_by_window);
+        metrics::counter!("reconverge_repeats_total", "told_by" => "sink")
+            .increment(resolved.repeats_told_by_sink);
         metrics::counter!("reconverge_batches_total").increment(1);
         metrics::counter!("reconverge_local_writes_total").increment(resolved.local_writes);
     }

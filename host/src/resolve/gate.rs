@@ -31,7 +31,7 @@ pub enum Passage {
 pub struct Arrival {
     /// Its source.
     pub source: NameId,
-    /// Its position; `None` passes always (grades B and C).
+    /// Its position; `None` passes always (grades B and C): repetitions are told before.
     pub position: Option<Position>,
     /// Its commit time.
     pub at: Micros,
@@ -46,13 +46,18 @@ pub struct Arrival {
 /// Lets a change by and raises its source's position, whatever becomes of it afterwards.
 pub fn pass(seen: &mut SmallVec<[Seen; 2]>, arrival: Arrival) -> Passage {
     let newest = seen.iter_mut().find(|s| s.source == arrival.source);
-    let Some(position) = arrival.position else {
-        return Passage::Pass { at: arrival.at, came_back: newest.is_some_and(|n| n.deleted), later: false };
-    };
     let Some(newest) = newest else {
         let at = if arrival.snapshot { BEFORE_ALL } else { arrival.at };
+        let position = arrival.position.unwrap_or(Position::UNKNOWN);
         seen.push(Seen { source: arrival.source, position, deleted: arrival.delete, live_at: at });
         return Passage::Pass { at, came_back: false, later: false };
+    };
+    let Some(position) = arrival.position else {
+        // No repetition (that was told by the event's id, or cannot be told), so the stream's order is the source's.
+        let at = if arrival.snapshot { newest.live_at } else { arrival.at };
+        let came_back = newest.deleted;
+        *newest = Seen { deleted: arrival.delete, live_at: at, ..*newest };
+        return Passage::Pass { at, came_back, later: false };
     };
     if position <= newest.position && !arrival.redriven {
         return if position == newest.position { Passage::Duplicate } else { Passage::Regressed };
@@ -126,6 +131,23 @@ mod tests {
         assert_eq!(at_of(pass(&mut seen, snapshot(1))), BEFORE_ALL);
         assert_eq!(at_of(pass(&mut seen, at(east, 2, 0))), 102);
         assert_eq!(at_of(pass(&mut seen, snapshot(3))), 102);
+    }
+
+    #[test]
+    fn a_source_without_positions_passes_and_its_deletes_are_remembered() {
+        let names = Names::default();
+        let east = names.intern("east").unwrap();
+        let mut seen = SmallVec::new();
+        let unplaced = |commit| Arrival { position: None, ..at(east, commit, 0) };
+        assert_eq!(at_of(pass(&mut seen, unplaced(5))), 105);
+        let deleted = pass(&mut seen, Arrival { delete: true, ..unplaced(7) });
+        assert_eq!(deleted, Passage::Pass { at: 107, came_back: false, later: false });
+        assert_eq!((seen[0].position, seen[0].deleted), (Position::UNKNOWN, true));
+        let snapshot = pass(&mut seen, Arrival { snapshot: true, ..unplaced(9) });
+        assert_eq!(snapshot, Passage::Pass { at: 107, came_back: true, later: false });
+        // One that begins to send positions is not before what it sent without.
+        let zero = Arrival { position: Some(Position::default()), ..at(east, 1, 0) };
+        assert!(matches!(pass(&mut seen, zero), Passage::Pass { later: true, .. }));
     }
 
     #[test]

@@ -14,6 +14,8 @@ use crate::{
     plan::{Plan, Rule, TablePlan},
 };
 
+use super::repeats;
+
 /// The distinct keys of a batch, table by table in its order.
 #[derive(Debug, Default)]
 pub struct Keyed {
@@ -41,7 +43,8 @@ pub struct KeyedTable {
 #[must_use]
 pub fn keyed(batch: &Batch, plan: &Plan, from: u64, swept: &[(TableId, Vec<Vec<u8>>)]) -> (Keyed, Wanted) {
     let mut keyed = Keyed::default();
-    let mut wanted = Wanted { from, tables: Vec::with_capacity(batch.tables.len()) };
+    let mut wanted =
+        Wanted { from, tables: Vec::with_capacity(batch.tables.len()), events: repeats::asked(batch) };
     for table in &batch.tables {
         let rules = plan.table(table.table);
         let swept = swept.iter().filter(|(swept, _)| *swept == table.table).flat_map(|(_, keys)| keys);

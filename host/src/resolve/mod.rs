@@ -2,12 +2,14 @@
 //!
 //! Pure: no clock, no SQL, no broker. The rules are SURFACE (g); a serial oracle that takes one change after
 //! another must end with the same rows, whatever the batches. In reading order: [`keys`] says what to ask the
-//! sink for, `levels` cuts a table's changes into rounds, `state` is what stands for a key, [`gate`] lets a
-//! change by, [`order`] compares and `compare` does so by the table's rule, `table` decides round by round, `settle` lets
-//! a decision take effect, `compose` fills rows, `clocks`, `stamp`, `column_merge` and `counter` are rules that keep more
-//! than a row and its version, `history` keeps conflicts, `family` says which rows that stand are in the sink, `net` turns the end state into writes.
+//! sink for, [`repeats`] tells events that were seen before, `levels` cuts a table's changes into rounds, `state` is
+//! what stands for a key, [`gate`] lets a change by, [`order`] compares and `compare` does so by the table's rule,
+//! `table` decides round by round, `settle` lets a decision take effect, `compose` fills rows, `clocks`, `stamp`,
+//! `column_merge` and `counter` are rules that keep more than a row and its version, `history` keeps conflicts, `family`
+//! says which rows that stand are in the sink, `net` turns the end state into writes.
 
 pub mod keys;
+pub mod repeats;
 pub mod gate;
 pub mod order;
 mod levels;
@@ -26,10 +28,11 @@ mod settle;
 mod net;
 mod refused;
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use reconverge_streams::{
     disposition::{Counts, Disposition},
+    event::Event,
     family::{Family, FamilyWanted},
     standing::Standing,
     table::TableId,
@@ -42,7 +45,7 @@ use crate::{
     stages::{Prepared, Stages},
 };
 
-use self::{family::Walk, keys::Keyed, table::TableResolver};
+use self::{family::Walk, keys::Keyed, repeats::Repeats, table::TableResolver};
 
 /// What a batch came to.
 #[derive(Debug, Default)]
@@ -55,6 +58,12 @@ pub struct Resolved {
     pub reclassified: Vec<(TableId, Disposition, Disposition)>,
     /// Rows that the application wrote and the batch met.
     pub local_writes: u64,
+    /// Events that the batch saw first; the same as in the writes, which go to the sink.
+    pub events: Vec<Event>,
+    /// Changes whose event the sink, or the batch itself, had seen before.
+    pub repeats_told_by_sink: u64,
+    /// Changes whose event was known before the batch was decoded.
+    pub repeats_told_by_window: u64,
 }
 
 /// In place of a change's index: a row that came into the sink or left it through its parent.
@@ -93,6 +102,12 @@ pub fn decide<'a>(
     resolved.writes.scanned = batch.scanned.max(batch.through);
     resolved.writes.generation = generation;
     settle_messages(batch, plan, &mut resolved);
+    let Repeats { repeated, new } = repeats::tell(batch, &standing.events);
+    let repeated = Arc::new(repeated);
+    resolved.repeats_told_by_sink = repeated.len() as u64;
+    resolved.writes.grades.clone_from(&batch.grades);
+    resolved.writes.events.clone_from(&new);
+    resolved.events = new;
     let mut order: Vec<usize> = (0..batch.tables.len()).collect();
     order.sort_by_key(|&t| (plan.table(batch.tables[t].table).priority, batch.tables[t].table));
     let mut tables = Vec::with_capacity(order.len());
@@ -100,6 +115,7 @@ pub fn decide<'a>(
         let (batch_table, prepared, keyed) = (&batch.tables[t], &prepared.tables[t], &keyed.tables[t]);
         let standing = &standing.tables[t];
         let mut table = TableResolver::new(plan, batch_table, prepared, keyed, standing, refused, generation);
+        table.repeated = Arc::clone(&repeated);
         table.run(batch, stages);
         tables.push(table);
     }
@@ -138,7 +154,10 @@ fn settle_messages(batch: &Batch, plan: &Plan, resolved: &mut Resolved) {
     for item in &batch.items {
         match &item.kind {
             ItemKind::Change(..) => {}
-            ItemKind::Settled(disposition) => resolved.counts.entry(None).or_default().add(*disposition),
+            ItemKind::Settled(disposition) => {
+                resolved.counts.entry(None).or_default().add(*disposition);
+                resolved.repeats_told_by_window += u64::from(*disposition == Disposition::Duplicate);
+            }
             ItemKind::Refused(refusal) => {
                 resolved.counts.entry(refusal.table).or_default().add(Disposition::DeadLettered);
                 let may_keep = refused::may_keep_undecoded(plan, refusal.table);

@@ -3,7 +3,11 @@
 //! Read [`TableResolver::run`] downwards: that is the life of one change. Sections named in comments are those
 //! of SURFACE (g).
 
-use std::{cmp::Ordering, collections::HashMap, sync::Arc};
+use std::{
+    cmp::Ordering,
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use reconverge_streams::{
     columns::{Columns, State},
@@ -60,6 +64,8 @@ pub(super) struct TableResolver<'a> {
     /// Under policy `none`, one per change: what the gate said, in stream order. The gate is the lane's, not the
     /// key's, so a change of a later round has to pass it before its neighbours of an earlier round behind it.
     passages: Vec<Passage>,
+    /// Changes whose event was seen before.
+    pub(super) repeated: Arc<HashSet<ChangeIndex>>,
     pub(super) rule_name: Arc<str>,
     pub(super) merged: Rulings,
 }
@@ -117,6 +123,7 @@ impl<'a> TableResolver<'a> {
             decisions: Vec::new(),
             gate: standing.gate.clone(),
             passages: Vec::new(),
+            repeated: Arc::default(),
             rule_name: Arc::clone(&table.rule_name),
             merged: Rulings::default(),
         }
@@ -143,12 +150,12 @@ impl<'a> TableResolver<'a> {
 
     pub(super) fn run(&mut self, batch: &Batch, stages: &mut dyn Stages) {
         if self.table.rule == Rule::None {
-            self.passages = self
-                .batch
-                .changes
-                .iter()
-                .map(|c| gate::pass_single_writer(&mut self.gate, arrival(c)))
-                .collect();
+            let (repeated, gate) = (&self.repeated, &mut self.gate);
+            let pass = |c: &Change| match repeated.contains(&c.item) {
+                true => Passage::Duplicate,
+                false => gate::pass_single_writer(gate, arrival(c)),
+            };
+            self.passages = self.batch.changes.iter().map(pass).collect();
         }
         for round in levels::rounds(self.keyed) {
             let mut asked = Vec::new();
@@ -204,8 +211,12 @@ impl<'a> TableResolver<'a> {
         if let Some(passage) = self.passages.get(row as usize) {
             return *passage;
         }
+        let change = &self.batch.changes[row as usize];
+        if self.repeated.contains(&change.item) {
+            return Passage::Duplicate;
+        }
         let state = &mut self.keys[key];
-        let passage = gate::pass(&mut state.seen, arrival(&self.batch.changes[row as usize]));
+        let passage = gate::pass(&mut state.seen, arrival(change));
         state.touched |= matches!(passage, Passage::Pass { .. });
         passage
     }
@@ -295,14 +306,15 @@ impl<'a> TableResolver<'a> {
         }
         let state = &self.keys[incoming.key];
         let change = &self.batch.changes[incoming.row as usize];
+        // Only rows have bytes: of what is gone or does not belong here no more is kept than its order columns.
         let current = order::Side {
-            row: state.stands.row(),
+            row: state.stands.live(),
             delete: matches!(state.stands, Stands::Tombstone(_)),
             at: state.at,
             origin: state.origin,
         };
         let side = order::Side {
-            row: Some(incoming.order),
+            row: Some(incoming.order).filter(|_| !incoming.delete && incoming.let_go.is_none()),
             delete: incoming.delete,
             at: Some(incoming.at),
             origin: change.origin,

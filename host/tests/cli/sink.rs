@@ -122,7 +122,7 @@ impl Batch {
             versions: true,
             order_columns: vec![2],
         };
-        claim.begin(Wanted { from: 0, tables: vec![wanted] }).await.unwrap();
+        claim.begin(Wanted { from: 0, tables: vec![wanted], ..Wanted::default() }).await.unwrap();
         let mut writes = Writes {
             through: 5,
             scanned: 6,

@@ -43,6 +43,10 @@ pub(super) struct Contents {
     pub decisions: Vec<(Vec<u8>, DecisionRecord)>,
     pub dead: Vec<(Option<Vec<u8>>, DeadLetterRecord)>,
     pub generations: Vec<GenerationRecord>,
+    /// Seen events by table, source and id, and when they were seen.
+    pub events: BTreeMap<(String, String, String), Micros>,
+    /// Letters of grades by source, of all sources and origins that were written.
+    pub sources: BTreeMap<String, char>,
     /// By table, as HMAC-like digest of the key.
     pub suppressed: BTreeSet<(String, [u8; 32])>,
     /// Raised by every write of a row: what a database calls a transaction id.
@@ -190,11 +194,16 @@ impl MemoryDatabase {
         state.ahead = last.unwrap_or_default().saturating_add(1).max(state.ahead);
     }
 
+    /// Makes all seen events so much older.
+    pub async fn age_events(&self, by: Micros) {
+        self.state.lock().await.events.values_mut().for_each(|at| *at -= by);
+    }
+
     /// The sidecar's contents in a form for people.
     pub async fn sidecar(&self) -> String {
         let state = self.state.lock().await;
         format!(
-            "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+            "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
             state.versions,
             state.kept,
             state.waiting,
@@ -204,7 +213,9 @@ impl MemoryDatabase {
             state.decisions,
             state.dead,
             state.generations,
-            state.suppressed
+            state.suppressed,
+            state.events,
+            state.sources
         )
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     columns::Columns,
     records::{
         DeadLetterRecord, DecisionRecord, GenerationRecord, KeyRecord, ParkedRecord, Query, Records,
-        SeenRecord, TableRecord, VersionRecord,
+        SeenRecord, SourceRecord, TableRecord, VersionRecord,
     },
     sink::SinkError,
     standing::StandingKind,
@@ -46,6 +46,16 @@ impl Records for sink::MemorySink {
             *counts.entry((d.table.clone(), d.kind.clone(), d.outcome.clone())).or_insert(0) += 1;
         }
         Ok(counts.into_iter().map(|((table, kind, outcome), n)| (table, kind, outcome, n)).collect())
+    }
+
+    async fn sources(&self) -> Result<Vec<SourceRecord>, SinkError> {
+        let state = self.database.state.lock().await;
+        let record = |(name, grade): (&String, &char)| SourceRecord {
+            name: name.clone(),
+            epoch: 0,
+            grade: (*grade).into(),
+        };
+        Ok(state.sources.iter().map(record).collect())
     }
 
     async fn dead_letters(&self, query: &Query) -> Result<Vec<DeadLetterRecord>, SinkError> {

@@ -7,7 +7,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::{
     database::{Contents, MemoryDatabase, NamedSeen, Remembered},
-    waiting,
+    events, waiting,
     write::write,
 };
 use crate::{
@@ -159,6 +159,7 @@ impl Claim for MemoryClaim {
         for table in &asked.tables {
             standing.tables.push(self.stands(&state, table)?);
         }
+        standing.events = events::seen(&state, &self.request, &asked.events);
         self.open = Some(state);
         Ok(standing)
     }

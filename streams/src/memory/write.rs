@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     database::{Contents, KeptRow, MemoryTable, NamedSeen, Remembered},
+    events,
     sink::{cause, now},
     waiting,
 };
@@ -49,6 +50,7 @@ pub(super) fn write(
     }
     keep(state, request, writes);
     waiting::write(state, request, writes);
+    events::remember(state, request, writes);
     let now = text::format_timestamp(now(state));
     for decision in &writes.decisions {
         let record = decision_record(state, request, decision, &now);

@@ -5,6 +5,7 @@ use tokio_postgres::{Error, Row};
 
 use crate::{
     columns::{Column, Columns},
+    event::Event,
     logical::Logical,
     position::Micros,
     sink::SinkError,
@@ -15,6 +16,7 @@ use crate::{
 use super::{
     cells::{self, Unlike},
     claim::{Facts, PostgresClaim},
+    events,
     fate::{self, Fate},
     kept, lane,
     params::Param,
@@ -78,8 +80,11 @@ impl PostgresClaim {
             self.connected().await?;
             self.as_planned().await?;
             let not_begun = match self.stand(&wanted, &picked).await {
-                Ok(((tables, known), xid)) => {
-                    return Ok((Standing { tables }, Open { wanted, known, xid, families: Vec::new() }));
+                Ok(((tables, known), xid, events)) => {
+                    return Ok((
+                        Standing { tables, events },
+                        Open { wanted, known, xid, families: Vec::new() },
+                    ));
                 }
                 Err(not_begun) => not_begun,
             };
@@ -120,9 +125,9 @@ impl PostgresClaim {
         &mut self,
         wanted: &Wanted,
         picked: &[Option<Vec<u32>>],
-    ) -> Result<(Stood, u32), NotBegun> {
-        let (xid, found) = self.ask(wanted, picked).await?;
-        Ok((self.put_together(&wanted.tables, picked, found).await?, xid))
+    ) -> Result<(Stood, u32, Vec<Event>), NotBegun> {
+        let (xid, found, events) = self.ask(wanted, picked).await?;
+        Ok((self.put_together(&wanted.tables, picked, found).await?, xid, events))
     }
 
     /// What was found, as what stands; what has to be asked besides is asked: kept rows, times of local writes.
@@ -168,7 +173,7 @@ impl PostgresClaim {
         &mut self,
         wanted: &Wanted,
         picked: &[Option<Vec<u32>>],
-    ) -> Result<(u32, FoundRows), NotBegun> {
+    ) -> Result<(u32, FoundRows, Vec<Event>), NotBegun> {
         let server = |e| NotBegun::Server(e, None);
         let statement = self.session.prepare(standing::LOCK).await.map_err(server)?;
         let gate = [standing::gate_key(&self.facts.lane)];
@@ -176,6 +181,10 @@ impl PostgresClaim {
         let mut calls = vec![Call { statement, params: vec![Param::Text(&self.facts.lane), epoch, from] }];
         let asked = questions(&mut self.session, &self.facts, &wanted.tables, picked, &gate).await;
         calls.extend(asked?);
+        if !wanted.events.is_empty() {
+            let statement = self.session.prepare(events::READ).await.map_err(server)?;
+            calls.push(Call { statement, params: events::asked(&self.facts, &wanted.events) });
+        }
         self.in_transaction = true;
         let mut results = self.session.pipeline(Some("BEGIN"), calls, None).await.into_iter();
         let mut next = || results.next().transpose();
@@ -183,7 +192,10 @@ impl PostgresClaim {
         let lock = next().map_err(server)?.unwrap_or_default();
         let xid =
             lock.first().map(|row| cells::raw(row, 0)).transpose()?.flatten().ok_or(NotBegun::Fenced)?;
-        Ok((cells::xid(xid)?, answers(&wanted.tables, &mut results)?))
+        let xid = cells::xid(xid)?;
+        let found = answers(&wanted.tables, &mut results)?;
+        let seen = results.next().transpose().map_err(server)?.unwrap_or_default();
+        Ok((xid, found, events::seen(&wanted.events, &seen)?))
     }
 
     /// When the application's writes committed, as far as the server still knows.

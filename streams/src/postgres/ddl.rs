@@ -139,7 +139,7 @@ FROM pg_attribute a
 WHERE a.attrelid = to_regclass('reconverge.' || $1::text) AND a.attnum > 0 AND NOT a.attisdropped";
 
 /// The columns of layout 1, for the tables that this version reads and writes.
-const COLUMNS: [(&str, &str); 10] = [
+const COLUMNS: [(&str, &str); 11] = [
     ("meta", "one boolean, layout integer, secret bytea"),
     ("source", "id smallint, name text, region text, epoch integer, grade \"char\""),
     (
@@ -180,6 +180,7 @@ const COLUMNS: [(&str, &str); 10] = [
          ordinal bigint, incoming_at bigint, current_origin smallint, current_at bigint, incoming jsonb, \
          current jsonb, applied jsonb",
     ),
+    ("seen_event", "source smallint, event_id text, at timestamp with time zone, target smallint"),
     (
         "generation",
         "id bigint, lane text, from_sequence bigint, plugins jsonb, at timestamp with time zone, by text",

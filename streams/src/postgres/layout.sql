@@ -81,7 +81,9 @@ CREATE TABLE IF NOT EXISTS reconverge.decision (
   PRIMARY KEY (at, id)) PARTITION BY RANGE (at);     -- days; kept 30; the host makes and drops them
 CREATE TABLE IF NOT EXISTS reconverge.seen_event (   -- only for sources without positions; kept 24 h
   source smallint NOT NULL, event_id text NOT NULL, at timestamptz NOT NULL DEFAULT now(),
-  PRIMARY KEY (source, event_id));
+  target smallint NOT NULL,                          -- one event may bear changes of several tables
+  PRIMARY KEY (target, source, event_id));
+CREATE INDEX IF NOT EXISTS seen_event_at ON reconverge.seen_event (at);
 CREATE TABLE IF NOT EXISTS reconverge.generation (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, lane text NOT NULL, from_sequence bigint NOT NULL,
   plugins jsonb NOT NULL, at timestamptz NOT NULL DEFAULT now(), by text NOT NULL);

@@ -12,7 +12,7 @@ use crate::{
     position::Micros,
     records::{
         DeadLetterRecord, DecisionRecord, GenerationRecord, KeyRecord, ParkedRecord, Query, Records,
-        SeenRecord, TableRecord, VersionRecord,
+        SeenRecord, SourceRecord, TableRecord, VersionRecord,
     },
     sink::SinkError,
     standing::{StandingKind, WantedTable},
@@ -130,6 +130,12 @@ impl Records for PostgresSink {
 
     async fn set_paused(&self, table: &str, reason: Option<&str>) -> Result<bool, SinkError> {
         self.pause_by_name(table, reason).await
+    }
+
+    async fn sources(&self) -> Result<Vec<SourceRecord>, SinkError> {
+        let rows =
+            self.read("SELECT name, epoch, grade::text FROM reconverge.source ORDER BY name", &[]).await?;
+        Ok(rows.iter().map(|r| SourceRecord { name: r.get(0), epoch: r.get(1), grade: r.get(2) }).collect())
     }
 
     async fn discard(&self, id: i64, by: &str, note: Option<&str>) -> Result<bool, SinkError> {

@@ -14,7 +14,9 @@ use crate::{
     writes::{DeadLetter, Decision, Writes},
 };
 
-use super::{ids::Ids, kept, params::Param, standing::Open, target::Target, travel::Wire, versions, waiting};
+use super::{
+    events, ids::Ids, kept, params::Param, standing::Open, target::Target, travel::Wire, versions, waiting,
+};
 
 /// A statement that is ready to be prepared and sent.
 pub(super) struct Outgoing<'a> {
@@ -46,6 +48,7 @@ pub(super) fn statements<'a>(batch: &Batch<'a>, next: &'a Checkpoint, xmins: Xmi
     out.extend(dead(batch));
     out.extend(suppressed(batch));
     out.extend(redriven(batch.writes));
+    out.extend(events::statements(batch));
     out.push(checkpoint(batch, next));
     out
 }
@@ -63,6 +66,7 @@ pub(super) fn names(writes: &Writes) -> impl Iterator<Item = crate::names::NameI
         .chain(of_decisions)
         .chain(writes.kept.iter().map(|k| k.source))
         .chain(writes.waiting.iter().map(|w| w.source))
+        .chain(events::names(writes))
 }
 
 pub(super) fn ints<T>(rows: &[T], of: impl Fn(&T) -> Option<i64>) -> Column {

@@ -123,7 +123,7 @@ impl PostgresClaim {
         };
         match failure.about {
             About::Rows(table) => self.facts.target(table).is_key_index(constraint),
-            About::Sidecar => constraint == "version_pkey",
+            About::Sidecar => matches!(constraint, "version_pkey" | "seen_event_pkey"),
             About::Commit => false,
         }
     }

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use tokio::sync::OwnedMutexGuard;
 
 use super::{
-    Clock, Writer, checkpoint, errors, family, history, kept,
+    Clock, Writer, checkpoint, errors, events, family, history, kept,
     lane::{self, Lane},
     row, rows, standing, versions, waiting,
 };
@@ -279,6 +279,7 @@ fn write(
     kept::write(conn, lane, writes, now).map_err(sidecar)?;
     waiting::write(conn, lane, writes, now).map_err(sidecar)?;
     history::write(conn, lane, writes, now).map_err(sidecar)?;
+    events::write(conn, lane, writes, now).map_err(sidecar)?;
     checkpoint::advance(conn, lane, ours, writes, now).map_err(sidecar)
 }
 

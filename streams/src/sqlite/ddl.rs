@@ -63,8 +63,9 @@ CREATE TABLE reconverge_decision (
   commit_position INTEGER NOT NULL, ordinal INTEGER NOT NULL, incoming_at INTEGER, current_origin INTEGER,
   current_at INTEGER, incoming TEXT, current TEXT, applied TEXT, PRIMARY KEY (at, id)) WITHOUT ROWID;
 CREATE TABLE reconverge_seen_event (
-  source INTEGER NOT NULL, event_id TEXT NOT NULL, at INTEGER NOT NULL,
-  PRIMARY KEY (source, event_id)) WITHOUT ROWID;
+  source INTEGER NOT NULL, event_id TEXT NOT NULL, at INTEGER NOT NULL, target INTEGER NOT NULL,
+  PRIMARY KEY (target, source, event_id)) WITHOUT ROWID;
+CREATE INDEX reconverge_seen_event_at ON reconverge_seen_event (at);
 CREATE TABLE reconverge_generation (
   id INTEGER PRIMARY KEY, lane TEXT NOT NULL, from_sequence INTEGER NOT NULL,
   plugins TEXT NOT NULL, at INTEGER NOT NULL, by TEXT NOT NULL);

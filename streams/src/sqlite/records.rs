@@ -18,7 +18,7 @@ use crate::{
     names::Names,
     records::{
         DeadLetterRecord, DecisionRecord, GenerationRecord, KeyRecord, ParkedRecord, Query, Records,
-        SeenRecord, TableRecord, VersionRecord,
+        SeenRecord, SourceRecord, TableRecord, VersionRecord,
     },
     sink::SinkError,
     standing::{StandingKind, Version},
@@ -93,6 +93,16 @@ impl Records for SqliteSink {
         let job = move |conn: &mut Connection| waiting::set_paused(conn, &table, reason.as_deref());
         let changed = self.writer.thread.run(job).await?;
         changed.map_err(|e| errors::sink_error("the table could not be paused or let run", &e))
+    }
+
+    async fn sources(&self) -> Result<Vec<SourceRecord>, SinkError> {
+        self.read(|conn| {
+            let sql = "SELECT name, epoch, grade FROM reconverge_source ORDER BY name";
+            let of_row =
+                |r: &Row<'_>| Ok(SourceRecord { name: r.get(0)?, epoch: r.get(1)?, grade: r.get(2)? });
+            conn.prepare_cached(sql)?.query_map([], of_row)?.collect()
+        })
+        .await
     }
 
     async fn discard(&self, id: i64, by: &str, note: Option<&str>) -> Result<bool, SinkError> {

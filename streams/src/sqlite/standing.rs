@@ -7,7 +7,7 @@ use rusqlite::{
 };
 
 use super::{
-    cells, kept,
+    cells, events, kept,
     lane::{Lane, Table},
     versions::{self, Remembered},
     waiting,
@@ -34,6 +34,8 @@ pub(super) fn read(conn: &Connection, lane: &Lane, wanted: &Wanted) -> Result<St
     for asked in &wanted.tables {
         standing.tables.push(read_table(conn, lane, asked)?);
     }
+    standing.events =
+        events::seen(conn, lane, &wanted.events).map_err(|error| Unread { table: None, error })?;
     Ok(standing)
 }
 

@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use reconverge_streams::{
     columns::Columns,
     disposition::Disposition,
+    event::Event,
     position::Seen,
     sink::{Claim, Sink},
     standing::{Standing, StandingKind, Version, Wanted},
@@ -24,6 +25,8 @@ pub struct Batch<'w, F: Fixture> {
     changes: u32,
     parts: BTreeMap<usize, Part>,
     versions: bool,
+    /// Events to ask for.
+    pub events: Vec<Event>,
     pub writes: Writes,
 }
 
@@ -40,7 +43,7 @@ impl<'w, F: Fixture> Batch<'w, F> {
     /// An empty one that begins behind `from`.
     pub fn new(world: &'w World<F>, from: u64) -> Self {
         let (parts, writes) = (BTreeMap::new(), Writes::default());
-        Batch { world, from, changes: 0, parts, versions: true, writes }
+        Batch { world, from, changes: 0, parts, versions: true, events: Vec::new(), writes }
     }
 
     /// For tables with one writer: no version rows.
@@ -171,7 +174,7 @@ impl<'w, F: Fixture> Batch<'w, F> {
             tables.push(self.world.wanted(table, &keys, &[], self.versions));
             self.writes.tables.push(part.writes(table));
         }
-        (Wanted { from: self.from, tables }, self.writes)
+        (Wanted { from: self.from, tables, events: self.events }, self.writes)
     }
 
     /// Begins and commits; the batch must go through.

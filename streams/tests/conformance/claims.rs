@@ -18,7 +18,7 @@ fn people() -> Vec<Table> {
 }
 
 fn nothing(from: u64) -> Wanted {
-    Wanted { from, tables: Vec::new() }
+    Wanted { from, ..Wanted::default() }
 }
 
 pub async fn a_fresh_lane_starts_at_nothing<F: Fixture>() {

@@ -117,6 +117,9 @@ pub trait Fixture: Send + Sync + Sized {
     /// themselves or as lower-case hex.
     fn sidecar_bytes(&self) -> impl Future<Output = Vec<u8>> + Send;
 
+    /// Makes every seen event 25 hours older.
+    fn age_events(&self) -> impl Future<Output = ()> + Send;
+
     /// Makes every lease end now, as if nobody had kept it.
     fn end_leases(&self) -> impl Future<Output = ()> + Send;
 

@@ -171,7 +171,7 @@ pub async fn a_table_that_is_gone_is_paused<F: Fixture>() {
     batch.upsert(0, &[("id", Some("1")), ("seat", Some("A"))]);
     batch.upsert(1, &[("id", Some("1")), ("v", Some("x"))]);
     let (_, writes) = batch.done();
-    claim.begin(Wanted { from: 0, tables: Vec::new() }).await.expect("ours");
+    claim.begin(Wanted { from: 0, ..Wanted::default() }).await.expect("ours");
     match claim.commit(writes).await {
         Err(CommitError::PauseTable(table, cause)) => {
             assert_eq!(table, id(1));

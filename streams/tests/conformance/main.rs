@@ -15,6 +15,7 @@ mod values;
 mod sidecar;
 mod family;
 mod waiting;
+mod events;
 
 mod cut;
 mod memory;
@@ -124,6 +125,11 @@ macro_rules! every_case {
                 a_claim_pauses_what_is_not_as_planned
                 a_parent_that_is_gone_is_told
                 a_sweep_leaves_tables_alone_that_are_set_aside;
+            events: an_event_is_seen_once_it_is_committed
+                an_event_of_a_batch_that_was_given_up_is_not_seen
+                events_of_tables_and_sources_do_not_mix
+                old_events_go
+                grades_are_kept;
         }
     };
 }

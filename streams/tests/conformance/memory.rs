@@ -101,6 +101,10 @@ impl Fixture for Memory {
         self.0.sidecar().await.into_bytes()
     }
 
+    async fn age_events(&self) {
+        self.0.age_events(25 * 3_600_000_000).await;
+    }
+
     async fn end_leases(&self) {
         self.0.end_leases().await;
     }

@@ -150,6 +150,10 @@ impl Fixture for Postgres {
         bytes
     }
 
+    async fn age_events(&self) {
+        self.batch("UPDATE reconverge.seen_event SET at = at - interval '25 hours'").await;
+    }
+
     async fn end_leases(&self) {
         self.batch("UPDATE reconverge.checkpoint SET lease_until = clock_timestamp() - interval '1 second'")
             .await;

@@ -133,6 +133,11 @@ impl Fixture for Sqlite {
         bytes
     }
 
+    async fn age_events(&self) {
+        let sql = "UPDATE reconverge_seen_event SET at = at - 25 * 3600 * 1000000";
+        self.app().execute_batch(sql).expect("the sidecar is there");
+    }
+
     async fn end_leases(&self) {
         self.now.fetch_add(86_400 * 1_000_000, Ordering::Relaxed);
     }

@@ -194,7 +194,8 @@ pub async fn an_operator_pauses_and_lets_run<F: Fixture>() {
 
 /// Begins with a key of the table, which must be refused for that table's sake.
 async fn is_told<F: Fixture>(world: &World<F>, claim: &mut <F::Sink as Sink>::Claim, table: usize) {
-    let wanted = Wanted { from: 0, tables: vec![world.wanted(table, &[&["1"]], &[], true)] };
+    let wanted =
+        Wanted { from: 0, tables: vec![world.wanted(table, &[&["1"]], &[], true)], ..Wanted::default() };
     match claim.begin(wanted).await {
         Err(SinkError::Table(which, cause)) => {
             assert_eq!(which, id(table));
@@ -256,7 +257,8 @@ pub async fn a_parent_that_is_gone_is_told<F: Fixture>() {
     let mut claim = world.claim().await;
     world.fixture.drop_table(&world.tables[AUDIO]).await;
     // The child alone is read first: a sink that looks at all tables when the schema changed tells at once.
-    let wanted = Wanted { from: 0, tables: vec![world.wanted(TEXT, &[&["1"]], &[], true)] };
+    let wanted =
+        Wanted { from: 0, tables: vec![world.wanted(TEXT, &[&["1"]], &[], true)], ..Wanted::default() };
     let asked =
         FamilyWanted { parents: vec![(id(AUDIO), world.keys(AUDIO, &[&["1"]]))], ..Default::default() };
     let told = match claim.begin(wanted).await {

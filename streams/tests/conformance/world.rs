@@ -92,7 +92,8 @@ impl<F: Fixture> World<F> {
         order: &[&str],
     ) -> StandingTable {
         let from = claim.checkpoint().sequence;
-        let wanted = Wanted { from, tables: vec![self.wanted(table, keys, order, true)] };
+        let wanted =
+            Wanted { from, tables: vec![self.wanted(table, keys, order, true)], ..Wanted::default() };
         let mut standing = claim.begin(wanted).await.expect("the lane is ours");
         claim.abandon().await;
         assert_eq!(standing.tables.len(), 1);

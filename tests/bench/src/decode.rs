@@ -280,7 +280,7 @@ fn standing(batch: &Batch, wanted: &Wanted, plan: &Plan) -> Standing {
         }
         StandingTable { rows, keys, gate: Vec::new() }
     });
-    Standing { tables: tables.collect() }
+    Standing { tables: tables.collect(), ..Standing::default() }
 }
 
 #[cfg(test)]

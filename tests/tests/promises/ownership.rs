@@ -85,7 +85,7 @@ async fn two_claims<K: Sink>(sink: &K) {
     old.commit(Writes { through: 5, scanned: 5, ..Writes::default() }).await.unwrap();
     let mut new = sink.claim(request(&names)).await.unwrap();
     assert_eq!(new.checkpoint().sequence, 5);
-    let begun = old.begin(Wanted { from: 5, tables: Vec::new() }).await;
+    let begun = old.begin(Wanted { from: 5, ..Wanted::default() }).await;
     assert!(matches!(begun, Err(SinkError::Fenced(_))), "{begun:?}");
     let committed = old.commit(Writes { through: 9, scanned: 9, ..Writes::default() }).await;
     assert!(committed.is_err(), "{committed:?}");
@@ -93,7 +93,7 @@ async fn two_claims<K: Sink>(sink: &K) {
     assert!(matches!(old.generation(5, "[]".into(), "blue").await, Err(SinkError::Fenced(_))));
     // Nor can it give away what is not its any more.
     old.release().await;
-    new.begin(Wanted { from: 5, tables: Vec::new() }).await.unwrap();
+    new.begin(Wanted { from: 5, ..Wanted::default() }).await.unwrap();
     let after = new.commit(Writes { through: 6, scanned: 6, ..Writes::default() }).await.unwrap();
     assert_eq!(after.sequence, 6);
     assert_eq!(after.owner.as_deref(), Some("blue"));

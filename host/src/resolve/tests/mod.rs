@@ -8,6 +8,7 @@ mod model;
 mod oracle;
 mod sets;
 mod single_writer;
+mod without_positions;
 
 use proptest::prelude::*;
 
@@ -19,7 +20,10 @@ use self::{
 
 /// Runs a history in batches that end at `cuts`.
 fn run(policy: Policy, history: &[Event], cuts: &[usize]) -> ModelSink {
-    let mut sink = ModelSink::new(policy);
+    run_into(ModelSink::new(policy), history, cuts)
+}
+
+fn run_into(mut sink: ModelSink, history: &[Event], cuts: &[usize]) -> ModelSink {
     let mut from = 0;
     for to in cuts.iter().map(|c| c % (history.len() + 1)).chain([history.len()]) {
         if to > from {

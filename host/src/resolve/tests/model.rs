@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Ordering,
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -39,6 +39,9 @@ pub(super) struct ModelSink {
     counts: Vec<Disposition>,
     /// Keys that the application wrote last, with its commit time where that is known.
     local: BTreeMap<i64, Option<i64>>,
+    /// The source gives no positions, and its events have ids.
+    by_event: bool,
+    events: HashSet<reconverge_streams::event::Event>,
 }
 
 /// A merge plugin that goes by rank.
@@ -104,6 +107,8 @@ impl ModelSink {
             versions: BTreeMap::new(),
             counts: Vec::new(),
             local: BTreeMap::new(),
+            by_event: false,
+            events: HashSet::new(),
         }
     }
 
@@ -120,6 +125,11 @@ impl ModelSink {
         let mut bytes = Vec::new();
         canonical::key(&[&column], 0, &mut bytes);
         self.versions.get(&bytes)?.0.clock.as_deref()
+    }
+
+    /// A sink that is sent event ids in place of positions.
+    pub(super) fn by_event(policy: Policy) -> Self {
+        ModelSink { by_event: true, ..ModelSink::new(policy) }
     }
 
     pub(super) fn rows(&self) -> BTreeMap<i64, Row> {
@@ -219,13 +229,13 @@ impl ModelSink {
             },
             key,
             source,
-            position: Some(Position { epoch: 0, commit: e.commit, ordinal: 0 }),
+            position: (!self.by_event).then_some(Position { epoch: 0, commit: e.commit, ordinal: 0 }),
             origin: source,
             at: e.at,
             published_at: e.at,
             schema: 0,
             moved: None,
-            event_id: None,
+            event_id: self.by_event.then(|| format!("{}/{}", e.source, e.commit).into()),
             transaction: None,
             clocks: Clocks {
                 vector: e.clock.map(|c| Arc::new(VectorClock::new(SOURCES.into_iter().zip(c)))),
@@ -259,10 +269,14 @@ impl ModelSink {
             }
             table.keys.push(standing);
         }
-        Standing { tables: vec![table] }
+        let events = wanted.events.iter().filter(|event| self.events.contains(event)).cloned().collect();
+        Standing { tables: vec![table], events }
     }
 
     fn write(&mut self, writes: Writes) {
+        for event in writes.events {
+            assert!(self.events.insert(event), "an event is seen once");
+        }
         for table in writes.tables {
             for upserts in table.upserts {
                 for row in 0..upserts.rows.rows() {

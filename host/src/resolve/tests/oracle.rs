@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Ordering,
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
 };
 
 use reconverge_streams::disposition::Disposition;
@@ -26,11 +26,17 @@ struct Key {
 pub(super) struct Oracle {
     policy: Policy,
     keys: BTreeMap<i64, Key>,
+    /// Where the source gives no positions: the events that came.
+    events: Option<HashSet<(usize, u64)>>,
 }
 
 impl Oracle {
     pub(super) fn new(policy: Policy) -> Self {
-        Oracle { policy, keys: BTreeMap::new() }
+        Oracle { policy, keys: BTreeMap::new(), events: None }
+    }
+
+    pub(super) fn by_event(policy: Policy) -> Self {
+        Oracle { events: Some(HashSet::new()), ..Oracle::new(policy) }
     }
 
     pub(super) fn rows(&self) -> BTreeMap<i64, (Option<i64>, i64)> {
@@ -40,10 +46,17 @@ impl Oracle {
     pub(super) fn take(&mut self, e: &Event) -> Disposition {
         let policy = self.policy;
         let k = self.keys.entry(e.key).or_default();
-        match k.seen.get(&e.source) {
-            Some(seen) if e.commit == *seen => return Disposition::Duplicate,
-            Some(seen) if e.commit < *seen => return Disposition::Regressed,
-            _ => {}
+        let by_event = self.events.is_some();
+        if by_event {
+            if !self.events.get_or_insert_default().insert((e.source, e.commit)) {
+                return Disposition::Duplicate;
+            }
+        } else {
+            match k.seen.get(&e.source) {
+                Some(seen) if e.commit == *seen => return Disposition::Duplicate,
+                Some(seen) if e.commit < *seen => return Disposition::Regressed,
+                _ => {}
+            }
         }
         k.seen.insert(e.source, e.commit);
         let at = if e.kind == Kind::Snapshot {
@@ -53,8 +66,11 @@ impl Oracle {
             e.at
         };
         let back = k.gone.insert(e.source, e.kind == Kind::Delete).unwrap_or(false);
-        let outcome =
-            if e.kind == Kind::Delete { delete(policy, k, e, at) } else { write(policy, k, e, at, back) };
+        let outcome = if e.kind == Kind::Delete {
+            delete(policy, k, e, at)
+        } else {
+            write(policy, k, e, at, back, by_event)
+        };
         if outcome != Disposition::DeadLettered {
             let seen = e.clock.unwrap_or_default();
             k.merged = [k.merged[0].max(seen[0]), k.merged[1].max(seen[1])];
@@ -129,7 +145,18 @@ fn beats(standing: Rank, incoming: Rank) -> bool {
     standing > incoming
 }
 
-fn write(policy: Policy, k: &mut Key, e: &Event, at: i64, back: bool) -> Disposition {
+/// A row's canonical bytes: null before a value before a cell that was not sent, columns by name.
+fn bytes(rank: Option<i64>, big: Option<i64>) -> [(u8, i64); 2] {
+    [big.map_or((2, 0), |b| (1, b)), rank.map_or((0, 0), |r| (1, r))]
+}
+
+/// Equal in all, and no position tells which is later: the bytes do. What does not belong here has none.
+fn by_bytes(k: &Key, e: &Event) -> Ordering {
+    let incoming = (!e.let_go).then(|| bytes(e.rank, e.big));
+    incoming.cmp(&k.row.map(|(rank, big)| bytes(rank, Some(big))))
+}
+
+fn write(policy: Policy, k: &mut Key, e: &Event, at: i64, back: bool, by_event: bool) -> Disposition {
     let rank = (order_value(policy, at, e.rank, e), false, at, SOURCES[e.source]);
     let others_gone = k.gone.iter().any(|(source, gone)| *source != e.source && *gone);
     let loses = match policy {
@@ -141,6 +168,14 @@ fn write(policy: Policy, k: &mut Key, e: &Event, at: i64, back: bool) -> Disposi
     };
     if loses {
         return Disposition::KeptCurrent;
+    }
+    let came = matches!(policy, Policy::TakeIncoming | Policy::KeepCurrent) || !ordered(policy) && back;
+    if by_event && !came && k.rank == Some(rank) {
+        match by_bytes(k, e) {
+            Ordering::Less => return Disposition::KeptCurrent,
+            Ordering::Equal => return Disposition::NoOp,
+            Ordering::Greater => {}
+        }
     }
     if e.let_go {
         (k.row, k.rank) = (None, Some(rank));

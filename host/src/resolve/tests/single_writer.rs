@@ -112,7 +112,8 @@ fn batch(plan: &Plan, changes: &[(i64, u64, i64)]) -> Batch {
 fn resolved(plan: &Plan, changes: &[(i64, u64, i64)], gate: Vec<Seen>) -> Resolved {
     let batch = batch(plan, changes);
     let (keyed, _) = keys::keyed(&batch, plan, 0, &[]);
-    let standing = Standing { tables: vec![StandingTable { gate, ..StandingTable::default() }] };
+    let standing =
+        Standing { tables: vec![StandingTable { gate, ..StandingTable::default() }], ..Standing::default() };
     let passed = PreparedTable {
         passed: vec![Passed::Keep; changes.len()],
         residency_passed: vec![true; changes.len()],

@@ -98,7 +98,7 @@ async fn a_column_whose_type_changes_under_the_lane_is_planned_anew() {
     let mut batch = world.batch(2);
     batch.upsert(0, &[("id", Some("2")), ("a", Some("z"))]);
     let (_, writes) = batch.done();
-    claim.begin(reconverge_streams::standing::Wanted { from: 2, tables: Vec::new() }).await.expect("ours");
+    claim.begin(reconverge_streams::standing::Wanted { from: 2, ..Default::default() }).await.expect("ours");
     match claim.commit(writes).await {
         Err(CommitError::PauseTable(table, cause)) => {
             assert_eq!((table, cause.code.as_str()), (id(0), "42703"))

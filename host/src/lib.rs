@@ -16,5 +16,6 @@ pub mod resolve;
 pub mod generation;
 pub mod lane;
 pub mod contests;
+pub mod workbench;
 pub mod assemble;
 pub mod cli;

@@ -17,7 +17,7 @@ mod split_brain;
 
 pub use change::{Change, micros};
 pub use guests::guest;
-pub use program::{Ended, Running};
+pub use program::{Ended, Running, program};
 pub use scene::{Kind, Scene};
 pub use servers::{jetstream, nats, postgres};
 pub use split_brain::{expected_dispositions, split_brain};

@@ -89,7 +89,7 @@ impl Running {
 }
 
 fn command(folder: &Path, words: &[&str]) -> Command {
-    let mut command = Command::new(built());
+    let mut command = Command::new(program());
     command.args(words).current_dir(folder).stdin(Stdio::null()).kill_on_drop(true);
     let of_the_user = |name: &str| OF_THE_USER.iter().any(|lead| name.starts_with(lead));
     for (name, _) in std::env::vars_os().filter(|(name, _)| of_the_user(&name.to_string_lossy())) {
@@ -101,7 +101,8 @@ fn command(folder: &Path, words: &[&str]) -> Command {
 }
 
 /// The program beside the folder of this test binary: cargo builds a package's programs before its tests.
-fn built() -> PathBuf {
+#[must_use]
+pub fn program() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let folder = test.parent().and_then(Path::parent).expect("a test binary lies in target/<profile>/deps");
     folder.join("reconverge-under-test")

@@ -35,7 +35,14 @@ fn pages() -> Vec<(PathBuf, String)> {
     let names = [
         "README.md",
         "docs/getting-started.md",
-        "docs/plugins.md",
+        "docs/plugins/README.md",
+        "docs/plugins/contests.md",
+        "docs/plugins/rust.md",
+        "docs/plugins/c.md",
+        "docs/plugins/go.md",
+        "docs/plugins/javascript.md",
+        "docs/plugins/python.md",
+        "docs/plugins/assemblyscript.md",
         "docs/operations.md",
         "docs/guarantees.md",
     ];

@@ -30,6 +30,9 @@ enum Action {
     Setup,
     /// Runs every test of both workspaces on real servers and real plugins.
     Test {
+        /// Also the plugins in all languages; brings the toolchains that the machine lacks. It stands before all else.
+        #[arg(long)]
+        languages: bool,
         /// Passed on to `cargo test --workspace`; where there are any, the plugins' own tests are left out.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         cargo: Vec<String>,
@@ -55,7 +58,7 @@ fn run(action: Action) -> Result<()> {
     match action {
         Action::Demo(asked) => demo::run(&asked),
         Action::Setup => setup::everything(),
-        Action::Test { cargo } => test::run(&cargo),
+        Action::Test { languages, cargo } => test::run(languages, &cargo),
         Action::Bench(asked) => bench::run(&asked),
         Action::Ci => ci::run(),
     }
@@ -78,10 +81,16 @@ mod tests {
             &["xtask", "test", "-p", "reconverge", "gate"][..],
             &["xtask", "test", "--", "-p", "reconverge", "gate"],
         ] {
-            let Action::Test { cargo } = Arguments::parse_from(line).command else {
+            let Action::Test { languages, cargo } = Arguments::parse_from(line).command else {
                 panic!("not a test run")
             };
-            assert_eq!(cargo, ["-p", "reconverge", "gate"]);
+            assert_eq!((languages, cargo), (false, ["-p", "reconverge", "gate"].map(str::to_owned).to_vec()));
         }
+        let Action::Test { languages, cargo } =
+            Arguments::parse_from(["xtask", "test", "--languages"]).command
+        else {
+            panic!("not a test run")
+        };
+        assert_eq!((languages, cargo.len()), (true, 0));
     }
 }

@@ -60,6 +60,14 @@ pub(crate) fn servers() -> Result<()> {
     Ok(())
 }
 
+/// The toolchains of plugins in other languages.
+///
+/// # Errors
+/// When one is missing and cannot be brought.
+pub(crate) fn languages() -> Result<()> {
+    timed("toolchains of languages", tools::language_tools).map(|_| ())
+}
+
 /// The plugins, as wasm.
 ///
 /// # Errors

@@ -6,14 +6,19 @@ use anyhow::Result;
 use crate::setup;
 use crate::steps::Step;
 
-/// Runs the tests. `cargo` goes to `cargo test --workspace` of the main workspace; a selection means nothing to the
+/// Runs the tests, with `languages` those of plugins in all languages too. `cargo` goes to `cargo test --workspace` of the main workspace; a selection means nothing to the
 /// plugins, so theirs are left out then.
 ///
 /// # Errors
 /// When a part of the set-up cannot be had or a test fails.
-pub(crate) fn run(cargo: &[String]) -> Result<()> {
+pub(crate) fn run(languages: bool, cargo: &[String]) -> Result<()> {
     setup::everything()?;
-    Step::cargo("tests", selection(cargo)).arguments(cargo).run()?;
+    let mut tests = Step::cargo("tests", selection(cargo));
+    if languages {
+        setup::languages()?;
+        tests = tests.arguments(["--features", "reconverge-tests/languages"]);
+    }
+    tests.arguments(cargo).run()?;
     if cargo.is_empty() {
         Step::cargo("plugins' own tests", "test --workspace").in_folder("plugins").run()?;
     }

@@ -137,7 +137,7 @@ pub(super) struct Surface {
     pub(super) imports: BTreeSet<String>,
     pub(super) exports: BTreeSet<String>,
     /// A core module with wit-bindgen's description of its component.
-    is_described: bool,
+    pub(super) is_described: bool,
 }
 
 impl Surface {

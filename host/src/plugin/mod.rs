@@ -35,11 +35,13 @@ mod merge;
 mod set;
 mod chain;
 mod survey;
+mod componentize;
 
 #[doc(hidden)]
 pub use block::answer_holds;
 pub use cache::CompileCache;
 pub use chain::{PluginChain, PluginCounts};
+pub use componentize::{WIT, componentize};
 pub use contract::{Contract, Reading, Side, Writing};
 pub use digest::Digest;
 pub use engine::{EngineError, PluginEngine};

@@ -152,6 +152,6 @@ mod pages {
     #[doc = include_str!("../../../README.md")]
     struct Readme;
 
-    #[doc = include_str!("../../../docs/plugins.md")]
+    #[doc = include_str!("../../../docs/plugins/README.md")]
     struct Plugins;
 }

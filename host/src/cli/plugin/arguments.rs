@@ -4,13 +4,19 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use crate::config::Stage;
+use crate::{config::Stage, workbench::Language};
 
 use super::help;
 
 /// `plugin`.
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum PluginCommand {
+    /// Make a folder with a plugin that builds as it is
+    #[command(long_about = help::NEW, after_long_help = help::NEW_MORE)]
+    New(New),
+    /// Make the component of a plugin's folder
+    #[command(long_about = help::BUILD, after_long_help = help::BUILD_MORE)]
+    Build(Build),
     /// Show what a plugin is, asks for and imports
     #[command(long_about = help::INSPECT, after_long_help = help::INSPECT_MORE)]
     Inspect(Inspect),
@@ -19,6 +25,62 @@ pub(in crate::cli) enum PluginCommand {
     Test(Test),
     #[command(flatten)]
     Deployments(super::deploy::DeployCommand),
+}
+
+/// `plugin new`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct New {
+    /// The plugin's name, which is also that of the folder
+    pub name: String,
+    /// The language
+    #[arg(long, value_name = "LANGUAGE")]
+    pub lang: LanguageWord,
+    /// The stage
+    #[arg(long, value_name = "STAGE", default_value = "merge")]
+    pub stage: StageWord,
+    /// Where to make the folder
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub into: PathBuf,
+}
+
+/// `plugin build`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Build {
+    /// The plugin's folder
+    #[arg(value_name = "DIR", default_value = ".")]
+    pub folder: PathBuf,
+}
+
+/// A language as it is typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "lower")]
+pub(in crate::cli) enum LanguageWord {
+    /// With cargo
+    Rust,
+    /// With clang or zig
+    C,
+    /// With go
+    Go,
+    /// With jco, from npm
+    #[value(alias = "javascript")]
+    Js,
+    /// With componentize-py, from PyPI
+    Python,
+    /// With asc, from npm
+    AssemblyScript,
+}
+
+impl From<LanguageWord> for Language {
+    fn from(word: LanguageWord) -> Language {
+        match word {
+            LanguageWord::Rust => Language::Rust,
+            LanguageWord::C => Language::C,
+            LanguageWord::Go => Language::Go,
+            LanguageWord::Js => Language::JavaScript,
+            LanguageWord::Python => Language::Python,
+            LanguageWord::AssemblyScript => Language::AssemblyScript,
+        }
+    }
 }
 
 /// `plugin inspect`.

@@ -8,8 +8,33 @@ An author's workbench: makes, builds, inspects and tries plugins in any language
 The same host runs them here and in a pipeline: what `test` shows is what `run` will do.";
 pub(in crate::cli) const PLUGIN_MORE: &str = more!(
     reads: "what the command names; never pipeline.toml.",
-    "reconverge plugin inspect plugins/schedule_merge.wasm",
-    "reconverge plugin test plugins/schedule_merge.wasm --golden contests/",
+    "reconverge plugin new my-rule --lang python",
+    "reconverge plugin build my-rule",
+    "reconverge plugin inspect my-rule",
+    "reconverge plugin test my-rule",
+);
+
+pub(super) const NEW: &str = "\
+Makes a folder with a plugin that builds as it is: a typed row, a decision about one row, the language's SDK, golden \
+contests, and a README with the commands of the language.
+
+Nothing is fetched: what the folder needs beside the language's own tools is in this program.";
+pub(super) const NEW_MORE: &str = more!(
+    reads: "nothing; it writes the folder.",
+    "reconverge plugin new my-rule --lang rust",
+    "reconverge plugin new eu-only --lang python --stage residency --into plugins",
+);
+
+pub(super) const BUILD: &str = "\
+Makes the component of a plugin's folder, build/NAME.wasm, with the language's ordinary tools, and says what to install \
+where one is missing. Tools are looked for beside the plugin (node_modules, .venv), then on PATH.
+
+Core modules become components here, so that Rust, C, Go and AssemblyScript need no wasm tool. WASI that a toolchain cannot \
+leave out is answered inside the component: a constant clock, the same random bytes each time, no files.";
+pub(super) const BUILD_MORE: &str = more!(
+    reads: "plugin.toml and the sources of the folder; it writes build/.",
+    "reconverge plugin build",
+    "reconverge plugin build plugins/my-rule --json | jq -r .digest",
 );
 
 pub(super) const INSPECT: &str = "\

@@ -6,6 +6,7 @@ mod arguments;
 mod deploy;
 mod help;
 mod place;
+mod build;
 mod inspect;
 mod test;
 
@@ -32,6 +33,8 @@ pub(super) async fn perform(global: &Global, command: &PluginCommand) -> Result<
         logging::start(Loudness::Warn.changed_by(global.verbose, global.quiet), format, &Bar::default())?;
     }
     match command {
+        PluginCommand::New(asked) => build::new(global, asked),
+        PluginCommand::Build(asked) => build::build(global, asked),
         PluginCommand::Inspect(asked) => inspect::inspect(global, asked),
         PluginCommand::Test(asked) => test::test(global, asked),
         PluginCommand::Deployments(command) => deploy::perform(global, command).await,

@@ -3,6 +3,7 @@
 //! each way that was tried, why it failed, and what to do. Nothing is ever written outside `target/tools`.
 
 mod install;
+mod languages;
 mod nats;
 mod postgres;
 
@@ -14,6 +15,7 @@ use std::process::Command;
 use anyhow::{Context, Result, anyhow, bail};
 
 pub(crate) use install::{once as brought_once, run as run_to_end};
+pub use languages::{LanguageTools, go, language_tools};
 pub use nats::nats_server;
 pub use postgres::{PostgresBinaries, postgres};
 

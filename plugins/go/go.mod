@@ -1,0 +1,3 @@
+module schedule-merge-go
+
+go 1.24

@@ -1,0 +1,297 @@
+"""For plugins in Python: a NamedTuple is the contract, a function decides about one row.
+
+    class Shift(NamedTuple):
+        modification_epoch: int
+        region_source: str
+
+The fields, by name and type, are the columns that the host hands over: bool, int, float, str (text), bytes; another logical
+type is named by Annotated[int, "timestamp"]. A plain field that is null or was not sent fails its change; `int | None` is
+None where the column is null. Strings compare by code points, which is the order of their UTF-8 bytes.
+
+Written columns: a NamedTuple as well, whose fields may be LEFT (as it is) or None (null).
+
+An instance is used for many calls and regions use different ones: keep nothing between calls that a decision reads.
+"""
+
+from __future__ import annotations
+
+import struct
+from types import NoneType
+from typing import Annotated, Any, Callable, NamedTuple, get_args, get_origin, get_type_hints
+
+BITS, INT64, FLOAT64, PACKED = 1, 2, 3, 4
+NULL, VALUE, UNSENT, NO_ROW = 0, 1, 2, 3
+KINDS = {"bool": BITS, "int": INT64, "timestamp": INT64, "date": INT64, "time": INT64, "float": FLOAT64}
+PLAIN = {bool: "bool", int: "int", float: "float", str: "text", bytes: "bytes"}
+CODES = {BITS: ("B", 1), INT64: ("q", 8), FLOAT64: ("d", 8), PACKED: ("I", 4)}
+
+# A written field that stays as it is.
+LEFT = object()
+
+
+class Verdict:
+    """What becomes of a row. Reasons are fixed words: they hold no value of the row."""
+
+    __slots__ = ("code", "reason", "columns")
+
+    def __init__(self, code: int, reason: str = "", columns: tuple | None = None):
+        self.code, self.reason, self.columns = code, reason, columns
+
+    def because(self, why: str) -> Verdict:
+        return Verdict(self.code, why, self.columns)
+
+    def archive_loser(self) -> Verdict:
+        return Verdict(self.code | 128, self.reason, self.columns)
+
+    def __eq__(self, other: object) -> bool:
+        same = isinstance(other, Verdict)
+        return same and (self.code, self.reason, self.columns) == (other.code, other.reason, other.columns)
+
+    def __repr__(self) -> str:
+        return f"Verdict({self.code}, {self.reason!r}, {self.columns})"
+
+
+KEEP_CURRENT, TAKE_INCOMING, DELETE, REJECT = Verdict(0), Verdict(1), Verdict(3), Verdict(4)
+DROP, SUPPRESS, KEEP = Verdict(0), Verdict(0), Verdict(1)
+
+
+def write(columns: tuple) -> Verdict:
+    """Keeps or takes the row with these columns put in place."""
+    return Verdict(2, "", columns)
+
+
+def fail(why: str) -> Verdict:
+    """Fails this change, and it alone."""
+    return Verdict(255, why)
+
+
+class Field(NamedTuple):
+    name: str
+    logical: str
+    kind: int
+    optional: bool
+    python: type
+
+
+def fields(row: type | None) -> list[Field]:
+    """The columns of a NamedTuple, in its order."""
+    made = []
+    for name, hint in get_type_hints(row, include_extras=True).items() if row else ():
+        logical, optional = None, False
+        if get_origin(hint) is Annotated:
+            hint, logical = get_args(hint)
+        if NoneType in get_args(hint):
+            hint, optional = next(arg for arg in get_args(hint) if arg is not NoneType), True
+        logical = logical or PLAIN[hint]
+        made.append(Field(name, logical, KINDS.get(logical, PACKED), optional, hint))
+    return made
+
+
+class Column:
+    """A column of a block, read in place. ValueError where it is not of this kind or lies outside of the block."""
+
+    __slots__ = ("states", "cells", "data")
+
+    def __init__(self, block: memoryview, k: int, kind: int, rows: int):
+        if len(block) < 8:
+            raise ValueError("the block does not read")
+        count, head_bytes = struct.unpack_from("<II", block)
+        head = 8 + k * head_bytes
+        if head_bytes < 16 or k >= count or head + 16 > len(block):
+            raise ValueError("the block does not read")
+        found, states, cells, data = struct.unpack_from("<IIII", block, head)
+        code, width = CODES[kind]
+        size = width * (rows + 1 if kind == PACKED else rows)
+        if found != kind or cells % width or cells + size > len(block) or (states and states + rows > len(block)):
+            raise ValueError("the block does not read")
+        self.states = block[states : states + rows] if states else None
+        if states and max(self.states, default=0) > NO_ROW:
+            raise ValueError("the block does not read")
+        self.cells = block[cells : cells + size].cast(code)
+        self.data = block[data:]
+        if kind == PACKED:
+            last = 0
+            for place in self.cells:
+                if place < last:
+                    raise ValueError("the block does not read")
+                last = place
+            if self.cells[0] != 0 or data + last > len(block):
+                raise ValueError("the block does not read")
+
+    def state(self, i: int) -> int:
+        return self.states[i] if self.states else VALUE
+
+    def values(self, field: Field) -> list:
+        """The cells of all rows; of a state that is no value None."""
+        if field.kind == PACKED:
+            data, cells = bytes(self.data), self.cells.tolist()
+            made: list[Any] = [data[a:b] for a, b in zip(cells, cells[1:])]
+            if field.python is str:
+                made = [cell.decode() for cell in made]
+        elif field.kind == BITS:
+            made = [bit != 0 for bit in self.cells]
+        else:
+            made = self.cells.tolist()
+        if self.states:
+            made = [cell if state == VALUE else None for cell, state in zip(made, self.states)]
+        return made
+
+
+class Side:
+    """The rows of one side of a block."""
+
+    def __init__(self, block: memoryview, first: int, rows: int, row: type, of: list[Field], word: str):
+        self.columns = [Column(block, first + k, field.kind, rows) for k, field in enumerate(of)]
+        self.fields, self.word = of, word
+        cells = [column.values(field) for column, field in zip(self.columns, of)]
+        self.rows = [row(*cells) for cells in zip(*cells)] if of else [row()] * rows
+        self.odd = [column.states for column in self.columns if column.states]
+
+    def is_none(self, i: int) -> bool:
+        return bool(self.columns) and all(column.state(i) == NO_ROW for column in self.columns)
+
+    def gap(self, i: int) -> str | None:
+        """Why the change of a row fails, where it has a cell that its field does not take."""
+        for column, field in zip(self.columns, self.fields):
+            state = column.state(i)
+            if state == VALUE or (state == NULL and field.optional):
+                continue
+            what = {NULL: "is null", UNSENT: "was not sent", NO_ROW: "has no row"}[state]
+            return f"{self.word}column {field.name} {what}"
+        return None
+
+
+class Answering:
+    """An answer in the making."""
+
+    def __init__(self, rows: int):
+        self.verdict, self.reason, self.reasons = bytearray(rows), bytearray(rows), {}
+        self.written: list[tuple | None] = [None] * rows
+
+    def say(self, i: int, said: Verdict) -> None:
+        self.verdict[i] = said.code
+        self.written[i] = said.columns
+        if said.reason:
+            reason = said.reason if len(self.reasons) < 254 or said.reason in self.reasons else "other"
+            self.reason[i] = self.reasons.setdefault(reason, len(self.reasons) + 1)
+
+    def block(self, of: list[Field]) -> bytes:
+        """The written columns; empty where nothing was written."""
+        if not any(cells is not None for cells in self.written):
+            return b""
+        rows, heads, body = len(self.written), b"", b""
+        start = 8 + 16 * len(of)
+        for k, field in enumerate(of):
+            cells = [LEFT if cells is None else cells[k] for cells in self.written]
+            states = bytes(UNSENT if cell is LEFT else NULL if cell is None else VALUE for cell in cells)
+            at, body = start + len(body), body + states
+            body += bytes(-(start + len(body)) % 8)
+            place, data = start + len(body), 0
+            plain = [cell if state == VALUE else None for cell, state in zip(cells, states)]
+            if field.kind == PACKED:
+                packed = [b"" if c is None else c.encode() if isinstance(c, str) else c for c in plain]
+                ends = [0]
+                for cell in packed:
+                    ends.append(ends[-1] + len(cell))
+                body += struct.pack(f"<{rows + 1}I", *ends)
+                data, body = start + len(body), body + b"".join(packed)
+            elif field.kind == BITS:
+                body += bytes(1 if cell else 0 for cell in plain)
+            else:
+                code = CODES[field.kind][0]
+                body += struct.pack(f"<{rows}{code}", *(cell or 0 for cell in plain))
+            heads += struct.pack("<IIII", field.kind, at, place, data)
+        return struct.pack("<II", len(of), 16) + heads + body
+
+
+class Plugin:
+    """What a stage answers: made by the functions below, wrapped into a component by `component`."""
+
+    def __init__(self, about: dict, reads: list[tuple[str, Field]], writes: list[Field], run: Callable):
+        self.about, self.reads, self.writes, self.run = about, reads, writes, run
+
+
+def _about(name: str, version: str, config_schema: str, extensions: str, configure: Callable | None) -> dict:
+    return dict(name=name, version=version, config_schema=config_schema, extensions=extensions, configure=configure)
+
+
+def merge(decide, row, name, version="0.1.0", writes=None, config_schema="", extensions="", configure=None) -> Plugin:
+    """`decide(incoming, current)` says which of two rows stands."""
+    of, written = fields(row), fields(writes)
+
+    def run(rows: int, block: memoryview) -> Answering:
+        said = Answering(rows)
+        after = Side(block, 0, rows, row, of, "incoming ")
+        current = Side(block, len(of), rows, row, of, "current ")
+        plain = not after.odd and not current.odd
+        for i, (incoming, standing) in enumerate(zip(after.rows, current.rows)):
+            if plain:
+                said.say(i, decide(incoming, standing))
+            elif current.is_none(i):
+                said.say(i, TAKE_INCOMING)
+            elif after.is_none(i):
+                said.say(i, DELETE.archive_loser())
+            elif gap := after.gap(i) or current.gap(i):
+                said.say(i, fail(gap))
+            else:
+                said.say(i, decide(incoming, standing))
+        return said
+
+    about = _about(name, version, config_schema, extensions, configure)
+    return Plugin(about, [(side, f) for side in ("after", "current") for f in of], written, run)
+
+
+def rows(decide, row, name, version="0.1.0", writes=None, config_schema="", extensions="", configure=None) -> Plugin:
+    """`decide(row)` says what becomes of one row: a filter, a residency rule or a mapping."""
+    of, written = fields(row), fields(writes)
+
+    def run(count: int, block: memoryview) -> Answering:
+        said = Answering(count)
+        side = Side(block, 0, count, row, of, "")
+        for i, one in enumerate(side.rows):
+            if side.odd and side.is_none(i):
+                said.say(i, KEEP)
+            elif side.odd and (gap := side.gap(i)):
+                said.say(i, fail(gap))
+            else:
+                said.say(i, decide(one))
+        return said
+
+    about = _about(name, version, config_schema, extensions, configure)
+    return Plugin(about, [("after", f) for f in of], written, run)
+
+
+filter = residency = mapping = rows
+
+
+def component(plugin: Plugin) -> tuple[type, type]:
+    """The two classes that a component exports: `Lifecycle`, and that of the stage."""
+    from componentize_py_types import Err
+    from wit_world.imports.types import Answer, ColumnSpec, Contract, Descriptor
+
+    about = plugin.about
+
+    class Lifecycle:
+        def describe(self) -> Any:
+            return Descriptor(about["name"], about["version"], about["config_schema"], about["extensions"])
+
+        def open(self, config: str, tables: list) -> Any:
+            if about["configure"]:
+                try:
+                    about["configure"](config)
+                except ValueError as error:
+                    raise Err(str(error))
+            reads = [ColumnSpec(side, f.name, f.logical, True) for side, f in plugin.reads]
+            writes = [ColumnSpec("after", f.name, f.logical, True) for f in plugin.writes]
+            return [Contract(table, reads, writes, "") for table in range(len(tables))]
+
+    class Stage:
+        def run(self, table: int, rows: int, block: bytes) -> Any:
+            try:
+                said = plugin.run(rows, memoryview(block))
+            except ValueError as error:
+                raise Err(str(error))
+            reason = bytes(said.reason) if said.reasons else b""
+            return Answer(bytes(said.verdict), reason, list(said.reasons), said.block(plugin.writes))
+
+    return Lifecycle, Stage

@@ -100,6 +100,7 @@ fn the_commands_of_the_pages_exist() {
         "schema",
         "parked",
         "plugin",
+        "capture",
     ];
     let mut seen = 0;
     for (path, page) in pages() {

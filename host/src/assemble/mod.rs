@@ -4,6 +4,7 @@
 //! [`sidecar`], [`audit`] and [`redrive`] are the operator's.
 
 mod audit;
+mod capture;
 mod check;
 mod ends;
 mod error;
@@ -20,6 +21,7 @@ mod workshop;
 
 pub use self::{
     audit::{AuditReport, LaneAudit, Recount, audit},
+    capture::{Captured, Wanted, capture},
     check::{Findings, check},
     ends::stream_end,
     error::RunError,

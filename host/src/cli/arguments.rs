@@ -102,6 +102,9 @@ pub(super) enum Command {
     /// Look at rows that wait for the rows that they depend on
     #[command(subcommand, long_about = help::PARKED, after_long_help = help::PARKED_MORE)]
     Parked(Parked),
+    /// Take contests from a running pipeline, to try plugins on
+    #[command(long_about = plugin::CAPTURE, after_long_help = plugin::CAPTURE_MORE)]
+    Capture(plugin::Capture),
     /// Make, build, inspect and try plugins
     #[command(subcommand, long_about = plugin::PLUGIN, after_long_help = plugin::PLUGIN_MORE)]
     Plugin(plugin::PluginCommand),

@@ -83,7 +83,7 @@ impl PluginSet {
                 projections[contract.table.index()] = Some(projection);
             }
             let worker = Worker::new(Arc::clone(&opened.opening));
-            let worker = worker.map_err(|fault| unfit(Unfit::Open(fault.to_string())))?;
+            let worker = worker.map_err(|fault| unfit(Unfit::Open(fault.at_start())))?;
             links.push(Link { stage: program.stage, projections, worker });
         }
         let guarded = plan.tables.iter().map(|table| table.id).filter(|id| self.has_residency(*id)).collect();

@@ -58,6 +58,14 @@ impl Fault {
         }
     }
 
+    /// The fault of a start, of `describe` or of `open` in words: there is no row then.
+    pub(super) fn at_start(&self) -> String {
+        match self {
+            Fault::Fuel => "used up its fuel before it was done".into(),
+            told => told.to_string(),
+        }
+    }
+
     /// The fault in words, without those of the plugin where its own text may hold rows that residency has not
     /// passed.
     pub(super) fn told(&self, keep_plugin_text: bool) -> String {

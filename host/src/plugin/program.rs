@@ -131,8 +131,8 @@ impl Program {
     /// # Errors
     /// It does not start or does not answer, or its schema is no JSON.
     pub(super) fn describe(&self) -> Result<Description, Unfit> {
-        let mut instance = Instance::start(self).map_err(|fault| Unfit::Start(fault.to_string()))?;
-        let said = instance.describe().map_err(|fault| Unfit::Describe(fault.to_string()))?;
+        let mut instance = Instance::start(self).map_err(|fault| Unfit::Start(fault.at_start()))?;
+        let said = instance.describe().map_err(|fault| Unfit::Describe(fault.at_start()))?;
         let limit = self.engine.limits().text_bytes;
         let schema =
             (!said.config_schema.trim().is_empty()).then(|| serde_json::from_str(&said.config_schema));

@@ -227,8 +227,8 @@ fn open(
     let config = text::canonical_json(&spec.config.to_string())
         .map_err(|cause| Unfit::Config(vec![cause.to_string()]))?;
     let given: Vec<Table> = bound.iter().map(|table| given(table)).collect();
-    let mut instance = Instance::start(&program).map_err(|fault| Unfit::Start(fault.to_string()))?;
-    let asked = instance.open(&config, &given).map_err(|fault| Unfit::Open(fault.to_string()))?;
+    let mut instance = Instance::start(&program).map_err(|fault| Unfit::Start(fault.at_start()))?;
+    let asked = instance.open(&config, &given).map_err(|fault| Unfit::Open(fault.at_start()))?;
     let asked = asked.map_err(|text| Unfit::Refused(words::tame(&text, engine.limits().text_bytes)))?;
     let mut contracts = Vec::new();
     for asked in &asked {

@@ -8,7 +8,8 @@ fn here() -> &'static Path {
     Path::new(env!("CARGO_TARGET_TMPDIR"))
 }
 
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 12] = [
+    "capture",
     "run",
     "check",
     "status",
@@ -59,6 +60,8 @@ fn the_commands_of_commands_have_help() {
         &["dlq", "discard"],
         &["parked", "list"],
         &["parked", "show"],
+        &["plugin", "new"],
+        &["plugin", "build"],
         &["plugin", "inspect"],
         &["plugin", "test"],
     ] {

@@ -7,6 +7,8 @@ mod guests;
 
 mod faults;
 mod fixture;
+mod hostile;
 mod opening;
+mod reference;
 mod schedules;
 mod stages;

@@ -27,6 +27,23 @@ pub(in crate::cli) enum PluginCommand {
     Deployments(super::deploy::DeployCommand),
 }
 
+/// `capture`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Capture {
+    /// At most so many contests
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub events: usize,
+    /// Only of this table, as the source or the sink calls it
+    #[arg(long)]
+    pub table: Option<String>,
+    /// Contests of the history of decisions, both rows as they stood then, in place of changes of the stream
+    #[arg(long)]
+    pub decided: bool,
+    /// Where to write them
+    #[arg(long, value_name = "FILE", default_value = "captured.jsonl")]
+    pub out: PathBuf,
+}
+
 /// `plugin new`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct New {
@@ -87,6 +104,7 @@ impl From<LanguageWord> for Language {
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Inspect {
     /// The plugin's file, or its folder
+    #[arg(default_value = ".")]
     pub path: PathBuf,
     /// Show its contract for this table: 'schedules(id int key, epoch int, region text)'
     #[arg(long, value_name = "SHAPE")]
@@ -103,6 +121,7 @@ pub(in crate::cli) struct Inspect {
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Test {
     /// The plugin's file, or its folder
+    #[arg(default_value = ".")]
     pub path: PathBuf,
     /// A contests file, or a folder of them; without it `contests/` of the plugin's folder
     #[arg(long, value_name = "PATH")]

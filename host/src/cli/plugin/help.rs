@@ -14,6 +14,19 @@ pub(in crate::cli) const PLUGIN_MORE: &str = more!(
     "reconverge plugin test my-rule",
 );
 
+pub(in crate::cli) const CAPTURE: &str = "\
+Takes contests from a running pipeline into a file that `plugin test` reads: changes of its stream beside the rows that \
+stand for their keys, as residency, filter and mapping let them by. Where a lane is behind, those are changes that have \
+not met their rows yet; else the newest, beside the rows that they may have made.
+
+With --decided: contests that were decided, both rows as they stood then, as far as the history keeps them. It only \
+reads, and takes no lane. What residency suppressed or redacted is not in the file.";
+pub(in crate::cli) const CAPTURE_MORE: &str = more!(
+    reads: "pipeline.toml, the plugins, the stream, the sink's rows and sidecar; it writes the file.",
+    "reconverge capture --events 500 --out contests/captured.jsonl",
+    "reconverge capture --decided --table agent_schedules",
+);
+
 pub(super) const NEW: &str = "\
 Makes a folder with a plugin that builds as it is: a typed row, a decision about one row, the language's SDK, golden \
 contests, and a README with the commands of the language.

@@ -10,8 +10,8 @@ mod build;
 mod inspect;
 mod test;
 
-pub(super) use arguments::PluginCommand;
-pub(super) use help::{PLUGIN, PLUGIN_MORE};
+pub(super) use arguments::{Capture, PluginCommand};
+pub(super) use help::{CAPTURE, CAPTURE_MORE, PLUGIN, PLUGIN_MORE};
 
 use crate::{
     config::LogFormat,

@@ -37,6 +37,7 @@ fn pages() -> Vec<(PathBuf, String)> {
         "docs/getting-started.md",
         "docs/plugins/README.md",
         "docs/plugins/contests.md",
+        "docs/plugins/first-ten-minutes.md",
         "docs/plugins/rust.md",
         "docs/plugins/c.md",
         "docs/plugins/go.md",

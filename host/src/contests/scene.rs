@@ -1,13 +1,11 @@
 //! Contests through a plugin: decoded by the host's decoder, asked by the host's own stage, answered in the words of
 //! a contests file. There is no stream, no sink and no resolve here: `plugin laws` is for that.
 
-use std::{collections::HashMap, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use reconverge_streams::{
-    columns::{Columns, State},
-    names::Names,
+    columns::Columns,
     source::{Delivery, Pulled},
-    table::ColumnShape,
     text,
 };
 use serde_json::{Map, Value, json};
@@ -15,27 +13,21 @@ use serde_json::{Map, Value, json};
 use super::{
     decision::Decision,
     file::{ContestFile, ContestsError, Entry, Head},
+    plan::plan,
 };
 use crate::{
-    batch::{Batch, ItemKind, Op, Refusal, TableBatch},
-    config::{self, Stage},
+    batch::{Batch, ItemKind, Refusal},
+    config::Stage,
     decode::{Decoder, Options},
-    plan::{Deletes, Plan, Rule, TablePlan},
-    plugin::{self, BoundTable, PluginChain, PluginEngine, PluginSet, PluginSpec},
-    resolve::order,
-    stages::{Arena, Arenas, Contest, Contests, Passed, RowRef, Rulings, Stages, Verdict},
+    plan::{Plan, TablePlan},
+    plugin::{self, PluginChain, PluginEngine, PluginSet, PluginSpec},
+    stages::{Passed, Stages},
 };
 
 /// Where a change began that does not say it.
 const ORIGIN: &str = "east";
-/// Where what stands was written, where that is not said.
-const CURRENT_ORIGIN: &str = "west";
-/// The region of the plan: one that no contest names, so that none of them is our own write come back.
-const REGION: &str = "contests";
 /// When a change was committed that does not say it.
 const AT: i64 = 1_760_000_000_000_000;
-/// Greatest size of a value.
-const VALUE_BYTES: usize = 16 << 20;
 
 /// A plugin opened on the tables of a contests file.
 pub struct Scene {
@@ -100,6 +92,12 @@ impl Scene {
         &self.plan
     }
 
+    /// The stage that is asked.
+    #[must_use]
+    pub fn stage(&self) -> Stage {
+        self.stage
+    }
+
     /// The plugin, opened.
     #[must_use]
     pub fn plugins(&self) -> &PluginSet {
@@ -145,7 +143,7 @@ impl Scene {
     }
 
     /// The contests' changes, as a stream would have brought them.
-    fn decode(&self, file: &ContestFile, entries: &[&Entry]) -> Result<Batch, ContestsError> {
+    pub(super) fn decode(&self, file: &ContestFile, entries: &[&Entry]) -> Result<Batch, ContestsError> {
         let delivery = |(sequence, entry): (u64, &&Entry)| Delivery {
             sequence,
             subject: "cdc.contests.0.public.table".into(),
@@ -175,108 +173,7 @@ impl Scene {
         Ok(batch)
     }
 
-    fn merge(
-        &self,
-        file: &ContestFile,
-        batch: &Batch,
-        table: &TableBatch,
-        entries: &[&Entry],
-        chain: &mut PluginChain,
-    ) -> Result<Vec<Decision>, ContestsError> {
-        let plan = self.plan.table(table.table);
-        let mut standing = Columns::new(plan.shape.logicals());
-        let composed = Columns::new(plan.columns.iter().map(|column| column.logical));
-        let mut decisions: Vec<Option<Decision>> = Vec::new();
-        let mut contests: Vec<Contest> = Vec::new();
-        for (row, change) in (0..).zip(&table.changes) {
-            let entry = entries[batch.items[change.item as usize].delivery as usize];
-            let Some(current) = &entry.current else {
-                decisions.push(Some(Decision::of_host("take", "nothing stands")));
-                continue;
-            };
-            let at = u32::try_from(standing.rows()).expect("a file is bounded far below 2^32 lines");
-            push_standing(plan, current, &mut standing).map_err(|what| ContestsError::Line {
-                path: file.path.clone(),
-                line: entry.line,
-                what,
-            })?;
-            let is_delete = change.op == Op::Delete;
-            let arena =
-                if is_delete && plan.deletes == Deletes::Ordered { Arena::Before } else { Arena::After };
-            let origin = current.origin.as_deref().unwrap_or(CURRENT_ORIGIN);
-            let contest = Contest {
-                change: row,
-                incoming: RowRef { arena, row },
-                current: RowRef { arena: Arena::Standing, row: at },
-                current_live: current.live,
-                current_origin: self.plan.names.intern(origin).unwrap_or(change.origin),
-                current_at: current.at,
-            };
-            if plan.deletes == Deletes::Win && (is_delete || !current.live) {
-                decisions.push(Some(Decision::of_host(
-                    "delete",
-                    "deletes win; write `\"deletes\":\"ordered\"` to let the plugin decide",
-                )));
-                continue;
-            }
-            let arenas = Arenas {
-                after: &table.after,
-                before: &table.before,
-                standing: &standing,
-                composed: &composed,
-            };
-            if order::equal_and_sent(plan.rule.order_columns(), &arenas, contest.incoming, contest.current) {
-                decisions.push(Some(Decision::of_host("tie", "the contract's columns are equal")));
-                continue;
-            }
-            decisions.push(None);
-            contests.push(contest);
-        }
-        let arenas =
-            Arenas { after: &table.after, before: &table.before, standing: &standing, composed: &composed };
-        let call = Contests {
-            table: plan,
-            changes: &table.changes,
-            arenas,
-            rows: &contests,
-            names: &self.plan.names,
-        };
-        let mut rulings = Rulings::default();
-        if !contests.is_empty() {
-            rulings = chain.merge(&call);
-        }
-        let mut ruled = (0..rulings.rulings.len()).map(|at| self.ruling(plan, &rulings, at));
-        let ruled = |decision: Option<Decision>| {
-            decision.unwrap_or_else(|| ruled.next().expect("one ruling per contest"))
-        };
-        Ok(decisions.into_iter().map(ruled).collect())
-    }
-
-    fn ruling(&self, plan: &TablePlan, rulings: &Rulings, at: usize) -> Decision {
-        let ruling = &rulings.rulings[at];
-        let mut decision = match &ruling.verdict {
-            Verdict::Keep => Decision::of_plugin("keep"),
-            Verdict::Take => Decision::of_plugin("take"),
-            Verdict::Delete => Decision::of_plugin("delete"),
-            Verdict::Refuse(refusal) => self.refused(refusal),
-            Verdict::Write(row) => {
-                let mut decision = Decision::of_plugin("write");
-                for (column, cells) in rulings.written_columns.iter().zip(&rulings.written.columns) {
-                    if cells.state(*row as usize) != State::Unavailable {
-                        decision
-                            .written
-                            .insert(plan.columns[*column].name.clone(), cell(cells, *row as usize));
-                    }
-                }
-                decision
-            }
-        };
-        decision.archive = ruling.archive;
-        decision.reason = decision.reason.or_else(|| ruling.reason.as_deref().map(str::to_owned));
-        decision
-    }
-
-    fn refused(&self, refusal: &Refusal) -> Decision {
+    pub(super) fn refused(&self, refusal: &Refusal) -> Decision {
         // Without the digest, so that an expectation outlives a build.
         let reason = refusal.reason.strip_prefix(&self.label).unwrap_or(&refusal.reason);
         Decision {
@@ -321,7 +218,7 @@ fn changed(plan: &TablePlan, was: &Columns, is: &Columns, row: usize) -> Map<Str
     written
 }
 
-fn cell(column: &reconverge_streams::columns::Column, row: usize) -> Value {
+pub(super) fn cell(column: &reconverge_streams::columns::Column, row: usize) -> Value {
     let mut json = String::new();
     text::write_json_cell(column, row, &mut json);
     serde_json::from_str(&json).unwrap_or(Value::Null)
@@ -352,68 +249,4 @@ fn envelope(entry: &Entry, head: &Head) -> Value {
         envelope.insert("key".into(), key.into());
     }
     Value::Object(envelope)
-}
-
-/// Appends what stands. A column of a row that is left out is null, as a database would have it.
-fn push_standing(plan: &TablePlan, current: &super::file::Current, into: &mut Columns) -> Result<(), String> {
-    let known = |name: &String| plan.shape.column(name).is_some();
-    if let Some(unknown) = current.row.keys().find(|name| !known(name)) {
-        return Err(format!("`current.row` has column `{unknown}`, which the table does not have"));
-    }
-    let mut row = current.row.clone();
-    if current.live {
-        for column in &plan.shape.columns {
-            row.entry(&column.name).or_insert(Value::Null);
-        }
-    }
-    let columns: Vec<usize> = (0..plan.shape.columns.len()).collect();
-    text::from_json(&plan.shape, &columns, &Value::Object(row).to_string(), into)
-        .map_err(|cause| format!("`current.row` does not read: {cause}"))
-}
-
-fn plan(head: &Head, tables: &[BoundTable], set: &PluginSet) -> Plan {
-    let names = Names::default();
-    let region = names.intern(REGION).expect("it is the first name");
-    let sources = set.source_columns();
-    let planned = |(head, bound): (&super::file::TableHead, &BoundTable)| {
-        let of_source = sources.iter().filter(|source| source.0 == bound.id);
-        let mut columns = bound.shape.columns.clone();
-        columns.extend(of_source.map(|(_, name, logical)| ColumnShape::new(name, *logical)));
-        let place = |name: &str| columns.iter().position(|column| column.name == name);
-        let order = set.merge_of(bound.id).map(|(_, order)| order.into_iter().filter_map(place).collect());
-        let column_tags: HashMap<usize, Vec<String>> =
-            bound.column_tags.iter().filter_map(|(name, tags)| Some((place(name)?, tags.clone()))).collect();
-        TablePlan {
-            id: bound.id,
-            source_name: bound.name.clone(),
-            shape: Arc::clone(&bound.shape),
-            key_from: Vec::new(),
-            priority: 0,
-            rule: order.map_or(Rule::TakeIncoming, Rule::Plugin),
-            depends_on: Vec::new(),
-            rule_name: "contests".into(),
-            deletes: match head.deletes {
-                config::Deletes::Ordered => Deletes::Ordered,
-                config::Deletes::Win => Deletes::Win,
-            },
-            full_before_images: true,
-            archive_losers: true,
-            leaves_delete: true,
-            origin_column: None,
-            accept: Vec::new(),
-            tags: bound.tags.clone(),
-            column_tags,
-            residency: set.has_residency(bound.id),
-            payload_schema: None,
-            columns,
-        }
-    };
-    Plan {
-        tables: head.tables.iter().zip(tables).map(planned).collect(),
-        by_source_name: tables.iter().map(|table| (table.name.clone(), table.id)).collect(),
-        region,
-        names: Arc::new(names),
-        clock_skew_us: 0,
-        value_bytes: VALUE_BYTES,
-    }
 }

@@ -113,6 +113,17 @@ impl PluginChain {
     }
 }
 
+impl PluginChain {
+    /// What each plugin's instance uses, in the order of the chain: bytes of memory, and the fuel that its last call
+    /// of `rows` rows took. A plugin whose instance died just now has none.
+    pub fn usage(&self, rows: usize) -> impl Iterator<Item = Option<(usize, u64)>> + '_ {
+        self.links.iter().map(move |link| {
+            let limits = link.worker.opening.program.engine.limits();
+            link.worker.usage().map(|(memory, left)| (memory, limits.fuel(rows).saturating_sub(left)))
+        })
+    }
+}
+
 impl Link {
     /// Leads all tables that the plugin is bound to through it.
     fn prepare(&mut self, batch: &mut Batch, prepared: &mut [PreparedTable], bounds: &Bounds<'_>) {

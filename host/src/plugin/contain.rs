@@ -73,6 +73,11 @@ impl Worker {
         })
     }
 
+    /// Bytes of memory of the living instance, and the fuel that its last call left over.
+    pub(super) fn usage(&self) -> Option<(usize, u64)> {
+        self.instance.as_ref().map(|instance| (instance.memory_bytes(), instance.fuel_left()))
+    }
+
     /// Asks about `rows` rows. `write` puts the columns of a range of them into a block, `take` is given the
     /// answers of ranges in ascending order, or the fault of a single guilty row. Every row is given once.
     pub(super) fn ask(

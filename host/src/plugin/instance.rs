@@ -124,6 +124,16 @@ impl Instance {
         }
     }
 
+    /// Bytes of all its memories.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.store.data().memory_bytes
+    }
+
+    /// Fuel that the last call left over.
+    pub(super) fn fuel_left(&self) -> u64 {
+        self.store.get_fuel().expect("the engine counts fuel")
+    }
+
     /// What the plugin says of itself.
     pub(super) fn describe(&mut self) -> Result<Descriptor, Fault> {
         let said = self.lifecycle.reconverge_plugin_lifecycle().call_describe(&mut self.store);

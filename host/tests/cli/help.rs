@@ -64,6 +64,7 @@ fn the_commands_of_commands_have_help() {
         &["plugin", "build"],
         &["plugin", "inspect"],
         &["plugin", "test"],
+        &["plugin", "bench"],
     ] {
         let help = reconverge(here(), &[words, &["--help"]].concat()).done();
         assert!(help.stdout.contains("Usage: reconverge "), "{help:?}");

@@ -138,3 +138,21 @@ fn contests_without_expectations_fail_and_broken_ones_are_told_by_their_line() {
     assert_eq!(ended.code, 2, "{ended:?}");
     assert!(ended.stderr.contains("there is no folder contests/"), "{}", ended.stderr);
 }
+
+#[test]
+fn a_bench_tells_what_a_decision_costs() {
+    let folder = tempfile::tempdir().unwrap();
+    let words = ["plugin", "bench", &guest("schedule-merge"), "--golden", &contests()];
+    let found = reconverge(folder.path(), &[&words[..], &["--json"]].concat()).done().json();
+    let sizes = found["sizes"].as_array().unwrap();
+    let numbers = |name: &str| sizes.iter().map(|size| size[name].as_f64().unwrap()).collect::<Vec<_>>();
+    assert_eq!(numbers("rows"), [1.0, 16.0, 256.0, 1000.0]);
+    assert!(numbers("plugin_ns").iter().chain(&numbers("native_ns")).all(|ns| *ns > 0.0), "{found}");
+    // A call costs its base once, however many rows it has.
+    let fuel = numbers("fuel");
+    assert!(fuel[0] > 0.0 && fuel[3] < 1000.0 * fuel[0], "{found}");
+    assert!(numbers("memory_bytes")[3] >= 65536.0, "{found}");
+    assert_eq!(found["columns"], json!(4));
+    let ended = reconverge(folder.path(), &words).done();
+    assert!(ended.stdout.contains("ns a row"), "{}", ended.stdout);
+}

@@ -23,6 +23,9 @@ pub(in crate::cli) enum PluginCommand {
     /// Try a plugin on contests whose decisions are written down
     #[command(long_about = help::TEST, after_long_help = help::TEST_MORE)]
     Test(Test),
+    /// Measure what a plugin's decisions cost
+    #[command(long_about = help::BENCH, after_long_help = help::BENCH_MORE)]
+    Bench(Bench),
     #[command(flatten)]
     Deployments(super::deploy::DeployCommand),
 }
@@ -129,6 +132,20 @@ pub(in crate::cli) struct Test {
     /// Write what the plugin says now as what is expected
     #[arg(long)]
     pub update: bool,
+    /// The stage to ask, where the plugin has several
+    #[arg(long, value_name = "STAGE")]
+    pub stage: Option<StageWord>,
+}
+
+/// `plugin bench`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Bench {
+    /// The plugin's file, or its folder
+    #[arg(default_value = ".")]
+    pub path: PathBuf,
+    /// A contests file, or a folder of them; without it `contests/` of the plugin's folder
+    #[arg(long, value_name = "PATH")]
+    pub golden: Option<PathBuf>,
     /// The stage to ask, where the plugin has several
     #[arg(long, value_name = "STAGE")]
     pub stage: Option<StageWord>,

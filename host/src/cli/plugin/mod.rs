@@ -9,6 +9,7 @@ mod place;
 mod build;
 mod inspect;
 mod test;
+mod bench;
 
 pub(super) use arguments::{Capture, PluginCommand};
 pub(super) use help::{CAPTURE, CAPTURE_MORE, PLUGIN, PLUGIN_MORE};
@@ -37,6 +38,7 @@ pub(super) async fn perform(global: &Global, command: &PluginCommand) -> Result<
         PluginCommand::Build(asked) => build::build(global, asked),
         PluginCommand::Inspect(asked) => inspect::inspect(global, asked),
         PluginCommand::Test(asked) => test::test(global, asked),
+        PluginCommand::Bench(asked) => bench::bench(global, asked),
         PluginCommand::Deployments(command) => deploy::perform(global, command).await,
     }
 }

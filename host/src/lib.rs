@@ -4,6 +4,8 @@
 //!
 //! pull -> [`decode`] -> residency, filter, mapping ([`plugin`], behind [`stages`])
 //! -> [ claim -> standing -> gate -> [`resolve`] -> write -> commit ] -> release ([`lane`])
+//!
+//! Beside it: [`laws`] runs the same engine into a [`scratch`] sink, to try a rule before it decides.
 
 pub mod config;
 pub mod plan;
@@ -16,5 +18,7 @@ pub mod resolve;
 pub mod generation;
 pub mod lane;
 pub mod contests;
+pub mod scratch;
+pub mod laws;
 pub mod assemble;
 pub mod cli;

@@ -9,6 +9,7 @@ mod ends;
 mod error;
 mod grade;
 mod key;
+mod laws;
 mod plan;
 mod plugins;
 mod redrive;
@@ -24,6 +25,7 @@ pub use self::{
     ends::stream_end,
     error::RunError,
     key::key,
+    laws::{Case, Described, law_cases, law_cases_of, merge_plugin_of},
     redrive::redrive,
     reload::{Deployment, Operator, Phase, Report, Standing, Wish},
     run::{Options, RunUntil, run},

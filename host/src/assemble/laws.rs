@@ -149,10 +149,7 @@ pub(super) fn cases(
             merges().map(|p| p.name.as_str()).collect::<Vec<_>>().join(", ")
         ),
     })?;
-    let mut alone = alone(pipeline, &named.name);
-    if let Some(file) = file {
-        alone.plugins[0].artifact = Artifact::File(file.to_owned());
-    }
+    let alone = alone(pipeline, &named.name, file);
     let each = named.tables.iter().map(|&table| {
         let before_merge = |p: &&config::Plugin| p.stage != Stage::Merge && p.tables.contains(&table);
         let lets_go = pipeline.plugins.iter().any(|p| before_merge(&p) && p.stage != Stage::Mapping);
@@ -176,10 +173,14 @@ pub fn merge_plugin_of<'a>(pipeline: &'a Pipeline, file: &Path) -> Option<&'a st
 }
 
 /// The pipeline with this plugin alone, and tables that depend on nothing and refuse nothing before the merge.
-fn alone(pipeline: &Pipeline, plugin: &str) -> Pipeline {
+/// `file` stands in place of the plugin's own.
+pub(super) fn alone(pipeline: &Pipeline, plugin: &str, file: Option<&Path>) -> Pipeline {
     let mut alone = pipeline.clone();
     REGION.clone_into(&mut alone.region);
     alone.plugins.retain(|p| p.name == plugin);
+    if let (Some(only), Some(file)) = (alone.plugins.first_mut(), file) {
+        only.artifact = Artifact::File(file.to_owned());
+    }
     for table in &mut alone.tables {
         table.depends_on.clear();
         table.origin_column = None;

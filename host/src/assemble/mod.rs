@@ -10,6 +10,7 @@ mod error;
 mod grade;
 mod key;
 mod laws;
+mod lawful;
 mod plan;
 mod plugins;
 mod redrive;

@@ -2,7 +2,9 @@
 
 use std::{ffi::OsString, path::PathBuf};
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{
+    ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, parser::ValueSource,
+};
 use clap_complete::Shell;
 
 use crate::config::LogFormat;
@@ -28,6 +30,17 @@ pub(super) struct Arguments {
     pub command: Command,
 }
 
+impl Arguments {
+    /// Reads a command line.
+    pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Arguments, clap::Error> {
+        let matches = Arguments::command().try_get_matches_from(words)?;
+        let mut arguments = Arguments::from_arg_matches(&matches)?;
+        let source = matches.value_source("pipeline");
+        arguments.global.named = source.is_some_and(|source| source != ValueSource::DefaultValue);
+        Ok(arguments)
+    }
+}
+
 /// Options that every command takes, before it or behind it.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Options of every command")]
@@ -43,6 +56,9 @@ pub(super) struct Global {
         hide_env_values = true
     )]
     pub pipeline: PathBuf,
+    /// Whether somebody named it: some commands do without where nobody does.
+    #[arg(skip)]
+    pub named: bool,
     /// Answer as JSON on stdout
     #[arg(long, global = true)]
     pub json: bool,
@@ -294,7 +310,6 @@ impl LetterState {
 
 #[cfg(test)]
 mod tests {
-    use clap::{CommandFactory, Parser};
 
     use super::*;
 
@@ -313,6 +328,14 @@ mod tests {
             assert_eq!(arguments.global.pipeline, PathBuf::from("a.toml"));
             assert!(arguments.global.json);
         }
+    }
+
+    #[test]
+    fn it_is_known_whether_the_pipeline_was_named() {
+        let named = |words: &[&str]| Arguments::read(words.iter().map(Into::into)).unwrap().global.named;
+        assert!(named(&["reconverge", "check", "-f", "pipeline.toml"]));
+        assert!(named(&["reconverge", "--pipeline", "a.toml", "check"]));
+        assert!(!named(&["reconverge", "check"]) || std::env::var_os("RECONVERGE_PIPELINE").is_some());
     }
 
     #[test]

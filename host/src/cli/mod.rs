@@ -28,7 +28,7 @@ mod plugin;
 
 use std::ffi::OsString;
 
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 
 use arguments::{Arguments, Command};
 use failure::Failure;
@@ -39,7 +39,7 @@ pub use metrics::{METRICS, Metric, MetricKind};
 /// Does what the words of a command line say, the program's name first, and says how it ended. Everything that
 /// a person should know has been written by then.
 pub async fn main(words: impl IntoIterator<Item = OsString>) -> Exit {
-    let arguments = match Arguments::try_parse_from(words) {
+    let arguments = match Arguments::read(words) {
         Ok(arguments) => arguments,
         Err(refused) => {
             // Where the place to write to is closed there is nobody to tell.

@@ -11,6 +11,7 @@ pub mod values;
 pub mod ground;
 pub mod history;
 mod generate;
+pub mod captured;
 mod watch;
 pub mod trial;
 mod shrink;

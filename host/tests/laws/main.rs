@@ -17,7 +17,8 @@ use serde_json::{Value, json};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn cases(guest: &str, config: &Value, deletes: &[Deletes]) -> Vec<Case> {
-    law_cases(&guests::wasm(guest), config, None, deletes).unwrap_or_else(|error| panic!("{error}: {:?}", error.hint()))
+    law_cases(&guests::wasm(guest), config, None, deletes)
+        .unwrap_or_else(|error| panic!("{error}: {:?}", error.hint()))
 }
 
 fn broken(findings: Vec<(Law, Finding)>) -> Vec<Broken> {

@@ -5,7 +5,7 @@
 //! pull -> [`decode`] -> residency, filter, mapping ([`plugin`], behind [`stages`])
 //! -> [ claim -> standing -> gate -> [`resolve`] -> write -> commit ] -> release ([`lane`])
 //!
-//! Beside it: [`laws`] runs the same engine into a [`scratch`] sink, to try a rule before it decides.
+//! Beside it: [`laws`] and [`rehearse`] run the same engine into a [`scratch`] sink, to try a rule before it decides.
 
 pub mod config;
 pub mod plan;
@@ -20,5 +20,6 @@ pub mod lane;
 pub mod contests;
 pub mod scratch;
 pub mod laws;
+pub mod rehearse;
 pub mod assemble;
 pub mod cli;

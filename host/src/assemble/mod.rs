@@ -15,6 +15,7 @@ mod plan;
 mod plugins;
 mod redrive;
 mod reload;
+mod rehearse;
 mod rules;
 mod run;
 mod sidecar;
@@ -29,6 +30,7 @@ pub use self::{
     laws::{Case, Described, law_cases, law_cases_of, merge_plugin_of},
     redrive::redrive,
     reload::{Deployment, Operator, Phase, Report, Standing, Wish},
+    rehearse::{Recorded, rehearsal},
     run::{Options, RunUntil, run},
     sidecar::{Sidecar, sidecar},
 };

@@ -9,7 +9,7 @@ use clap_complete::Shell;
 
 use crate::config::LogFormat;
 
-use super::{exit::exit_codes, help, plugin};
+use super::{exit::exit_codes, help, plugin, rehearse};
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -118,6 +118,9 @@ pub(super) enum Command {
     /// Look at rows that wait for the rows that they depend on
     #[command(subcommand, long_about = help::PARKED, after_long_help = help::PARKED_MORE)]
     Parked(Parked),
+    /// See what a failback would do, from recorded changes
+    #[command(long_about = rehearse::REHEARSE, after_long_help = rehearse::REHEARSE_MORE)]
+    Rehearse(rehearse::Rehearse),
     /// Make, build, inspect and try plugins
     #[command(subcommand, long_about = plugin::PLUGIN, after_long_help = plugin::PLUGIN_MORE)]
     Plugin(plugin::PluginCommand),

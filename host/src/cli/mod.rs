@@ -25,6 +25,7 @@ mod conflicts;
 mod dlq;
 mod parked;
 mod plugin;
+mod rehearse;
 
 use std::ffi::OsString;
 
@@ -67,6 +68,7 @@ async fn perform(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Conflicts(conflicts) => conflicts::conflicts(&global, conflicts).await,
         Command::Dlq(dlq) => dlq::dlq(&global, dlq).await,
         Command::Parked(parked) => parked::parked(&global, parked).await,
+        Command::Rehearse(rehearse) => rehearse::rehearse(&global, &rehearse).await,
         Command::Plugin(command) => plugin::perform(&global, &command).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();

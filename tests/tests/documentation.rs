@@ -36,6 +36,8 @@ fn pages() -> Vec<(PathBuf, String)> {
         "README.md",
         "docs/getting-started.md",
         "docs/plugins.md",
+        "docs/merging.md",
+        "docs/rehearse.md",
         "docs/operations.md",
         "docs/guarantees.md",
     ];
@@ -93,6 +95,7 @@ fn the_commands_of_the_pages_exist() {
         "schema",
         "parked",
         "plugin",
+        "rehearse",
     ];
     let mut seen = 0;
     for (path, page) in pages() {

@@ -29,8 +29,8 @@ pub use self::{
     key::key,
     laws::{Case, Described, law_cases, law_cases_of, merge_plugin_of},
     redrive::redrive,
-    reload::{Deployment, Operator, Phase, Report, Standing, Wish},
     rehearse::{Recorded, rehearsal},
+    reload::{Deployment, Operator, Phase, Report, Standing, Wish},
     run::{Options, RunUntil, run},
     sidecar::{Sidecar, sidecar},
 };

@@ -15,8 +15,6 @@ pub mod captured;
 mod watch;
 pub mod trial;
 mod shrink;
-#[cfg(test)]
-mod tests;
 
 use std::time::{Duration, Instant};
 

@@ -1,8 +1,11 @@
 //! The merge laws on real guests: every rule that is broken on purpose is found and named, every good one passes, and
 //! both within the time that an author waits.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
 #[path = "../guests/mod.rs"]
 mod guests;
+mod rehearse;
 
 use std::time::{Duration, Instant};
 
@@ -34,7 +37,6 @@ fn laws_of(guest: &str, config: &Value, deletes: Deletes) -> Vec<Broken> {
     let mut case = cases(guest, config, &[deletes]).remove(0);
     let findings = check(&mut case.subject, &Effort::default(), &[], |_, _| ()).unwrap();
     let took = begun.elapsed();
-    println!("{guest} {config} {deletes:?}: {took:?}");
     assert!(took < PATIENCE, "{guest} {config}: {took:?}");
     broken(findings)
 }

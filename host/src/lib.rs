@@ -4,6 +4,8 @@
 //!
 //! pull -> [`decode`] -> residency, filter, mapping ([`plugin`], behind [`stages`])
 //! -> [ claim -> standing -> gate -> [`resolve`] -> write -> commit ] -> release ([`lane`])
+//!
+//! Beside it: [`laws`] and [`rehearse`] run the same engine into a [`scratch`] sink, to try a rule before it decides.
 
 pub mod config;
 pub mod plan;
@@ -17,5 +19,8 @@ pub mod generation;
 pub mod lane;
 pub mod contests;
 pub mod workbench;
+pub mod scratch;
+pub mod laws;
+pub mod rehearse;
 pub mod assemble;
 pub mod cli;

@@ -44,6 +44,8 @@ fn pages() -> Vec<(PathBuf, String)> {
         "docs/plugins/javascript.md",
         "docs/plugins/python.md",
         "docs/plugins/assemblyscript.md",
+        "docs/merging.md",
+        "docs/rehearse.md",
         "docs/operations.md",
         "docs/guarantees.md",
     ];
@@ -102,6 +104,7 @@ fn the_commands_of_the_pages_exist() {
         "parked",
         "plugin",
         "capture",
+        "rehearse",
     ];
     let mut seen = 0;
     for (path, page) in pages() {

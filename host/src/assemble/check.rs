@@ -7,7 +7,7 @@ use reconverge_streams::{sink::Sink, table::TableShape};
 
 use crate::config::{Pipeline, Policy, Problem, ProcessEnvironment, SinkTarget};
 
-use super::{RunError, ends, grade, plan, plugins, sidecar};
+use super::{RunError, ends, grade, lawful, plan, plugins, reload::Artifacts, sidecar};
 
 /// What a check found. Both empty is good.
 #[derive(Debug, Default)]
@@ -81,12 +81,25 @@ async fn check_sink<K: Sink>(pipeline: &Pipeline, sink: &K, found: &mut Findings
             let planned = plugins::open(pipeline, &shapes)
                 .and_then(|opened| plan::plan(pipeline, &shapes, &opened.asked, Arc::default()));
             match planned {
-                Ok(plan) => found.configuration.extend(grade::warnings(pipeline, &Arc::new(plan)).await),
                 Err(error) => found.add(pipeline, span(), error),
+                Ok(plan) => {
+                    found.configuration.extend(grade::warnings(pipeline, &Arc::new(plan)).await);
+                    match unlawful(pipeline, &shapes).await {
+                        Ok(problems) => found.configuration.extend(problems),
+                        Err(error) => found.add(pipeline, span(), error),
+                    }
+                }
             }
             found.configuration.extend(check_rules(pipeline, &shapes));
         }
     }
+}
+
+async fn unlawful(pipeline: &Pipeline, shapes: &[Arc<TableShape>]) -> Result<Vec<Problem>, RunError> {
+    let (pipeline, shapes) = (pipeline.clone(), shapes.to_vec());
+    let looked =
+        tokio::task::spawn_blocking(move || lawful::unlawful(&pipeline, &shapes, &Artifacts::default()));
+    looked.await.unwrap_or_else(|cause| Err(lawful::failed(&cause.to_string())))
 }
 
 /// Rules that are lawful and do not converge with the tables as they are. Warnings.

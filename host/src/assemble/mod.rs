@@ -10,10 +10,13 @@ mod ends;
 mod error;
 mod grade;
 mod key;
+mod laws;
+mod lawful;
 mod plan;
 mod plugins;
 mod redrive;
 mod reload;
+mod rehearse;
 mod rules;
 mod run;
 mod sidecar;
@@ -26,7 +29,9 @@ pub use self::{
     ends::stream_end,
     error::RunError,
     key::key,
+    laws::{Case, Described, law_cases, law_cases_of, merge_plugin_of},
     redrive::redrive,
+    rehearse::{Recorded, rehearsal},
     reload::{Deployment, Operator, Phase, Report, Standing, Wish},
     run::{Options, RunUntil, run},
     sidecar::{Sidecar, sidecar},

@@ -7,7 +7,9 @@ use reconverge_streams::table::{TableId, TableShape};
 use crate::{
     config::{Artifact, Pipeline, Problem},
     plan::Plan,
-    plugin::{BoundTable, CompileCache, Limits, PluginEngine, PluginError, PluginSet, PluginSpec, Unfit},
+    plugin::{
+        BoundTable, CompileCache, Limits, PluginEngine, PluginError, PluginSet, PluginSpec, Promises, Unfit,
+    },
     stages::Stages,
 };
 
@@ -28,6 +30,14 @@ impl Opened {
     /// The generation's record.
     pub(super) fn generation_description(&self) -> String {
         self.set.generation_description()
+    }
+
+    /// What the merge plugin of a table promises of its columns, and whether it writes any.
+    pub(super) fn merge_contract(&self, table: TableId) -> (Option<Promises>, bool) {
+        let Some((merge, _)) = self.set.merge_of(table) else { return (None, false) };
+        let found =
+            self.set.contracts().find(|(plugin, contract)| *plugin == merge && contract.table == table);
+        found.map_or((None, false), |(_, contract)| (contract.promises(), !contract.writes.is_empty()))
     }
 }
 

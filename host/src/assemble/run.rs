@@ -11,13 +11,13 @@ use reconverge_streams::{
 
 use crate::{
     config::{OnHole, Pipeline, SinkTarget, Source},
-    generation::{Live, Recent, Rules},
+    generation::{Generation, Live, Recent, Rules},
     lane::{Followed, Lane, LaneSettings, Lanes, Progress, Retry, RunReport, Until},
 };
 
 use super::{
     RunError, ends,
-    reload::{self, Beginning, Reloader},
+    reload::{self, Artifacts, Beginning, Reloader},
     sidecar,
     workshop::Workshop,
 };
@@ -89,7 +89,7 @@ async fn run_into<K: Sink>(
     let shapes = ends::shapes(pipeline, sink).await?.into_iter().map(Arc::new).collect::<Vec<_>>();
     let Beginning { shelf, artifacts, store } = reload::beginning(pipeline).await?;
     let workshop = Arc::new(Workshop::new(pipeline, shapes)?);
-    let live = Arc::new(Live::new(Arc::new(workshop.generation(&artifacts, None)?)));
+    let live = Arc::new(Live::new(Arc::new(first_generation(&workshop, &artifacts).await?)));
     let recent = Arc::new(Recent::new(pipeline.reload.shadow_batches as usize));
     let owner = options.owner.clone().unwrap_or_else(owner);
     let reloader = Reloader {
@@ -110,6 +110,19 @@ async fn run_into<K: Sink>(
         ended = lane.run(shutdown) => ended.map_err(|cause| RunError::Lane { lane: name, cause }),
         () = reloader.run() => std::future::pending().await,
     }
+}
+
+/// The generation to begin with. Compiling, and trying the laws where they are required, is slow work.
+async fn first_generation(workshop: &Arc<Workshop>, artifacts: &Artifacts) -> Result<Generation, RunError> {
+    let (workshop, artifacts) = (Arc::clone(workshop), artifacts.clone());
+    let made = tokio::task::spawn_blocking(move || workshop.generation(&artifacts, None));
+    made.await.unwrap_or_else(|cause| {
+        let what = format!("the plugins could not be made ready: {cause}");
+        Err(RunError::Environment {
+            what,
+            hint: "this is a fault of Reconverge: please report it".to_owned(),
+        })
+    })
 }
 
 /// What the lanes of a process share.

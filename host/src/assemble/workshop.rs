@@ -15,7 +15,7 @@ use crate::{
     plugin::PluginEngine,
 };
 
-use super::{RunError, plan, plugins, reload::Artifacts};
+use super::{RunError, lawful, plan, plugins, reload::Artifacts};
 
 /// See the module.
 pub(super) struct Workshop {
@@ -38,7 +38,8 @@ impl Workshop {
         })
     }
 
-    /// A generation of these artifacts: compiled, described, opened, its contracts checked against the tables.
+    /// A generation of these artifacts: compiled, described, opened, its contracts checked against the tables, and the
+    /// laws tried where they are required. Slow work: not for a thread that serves others.
     ///
     /// # Errors
     /// [`RunError::Configuration`] with all that is wrong.
@@ -49,6 +50,10 @@ impl Workshop {
     ) -> Result<Generation, RunError> {
         let opened = plugins::open_with(&self.engine, &self.pipeline, &self.shapes, artifacts)?;
         let plan = plan::plan(&self.pipeline, &self.shapes, &opened.asked, Arc::clone(&self.names))?;
+        let unlawful = lawful::unlawful(&self.pipeline, &self.shapes, artifacts)?;
+        if !unlawful.is_empty() {
+            return Err(RunError::Configuration(unlawful));
+        }
         let plan = Arc::new(plan);
         let description = opened.generation_description();
         let pipeline = Arc::clone(&self.pipeline);

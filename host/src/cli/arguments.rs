@@ -2,12 +2,14 @@
 
 use std::{ffi::OsString, path::PathBuf};
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{
+    ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, parser::ValueSource,
+};
 use clap_complete::Shell;
 
 use crate::config::LogFormat;
 
-use super::{exit::exit_codes, help, plugin};
+use super::{exit::exit_codes, help, plugin, rehearse};
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -28,6 +30,17 @@ pub(super) struct Arguments {
     pub command: Command,
 }
 
+impl Arguments {
+    /// Reads a command line.
+    pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Arguments, clap::Error> {
+        let matches = Arguments::command().try_get_matches_from(words)?;
+        let mut arguments = Arguments::from_arg_matches(&matches)?;
+        let source = matches.value_source("pipeline");
+        arguments.global.named = source.is_some_and(|source| source != ValueSource::DefaultValue);
+        Ok(arguments)
+    }
+}
+
 /// Options that every command takes, before it or behind it.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Options of every command")]
@@ -43,6 +56,9 @@ pub(super) struct Global {
         hide_env_values = true
     )]
     pub pipeline: PathBuf,
+    /// Whether somebody named it: some commands do without where nobody does.
+    #[arg(skip)]
+    pub named: bool,
     /// Answer as JSON on stdout
     #[arg(long, global = true)]
     pub json: bool,
@@ -105,6 +121,9 @@ pub(super) enum Command {
     /// Take contests from a running pipeline, to try plugins on
     #[command(long_about = plugin::CAPTURE, after_long_help = plugin::CAPTURE_MORE)]
     Capture(plugin::Capture),
+    /// See what a failback would do, from recorded changes
+    #[command(long_about = rehearse::REHEARSE, after_long_help = rehearse::REHEARSE_MORE)]
+    Rehearse(rehearse::Rehearse),
     /// Make, build, inspect and try plugins
     #[command(subcommand, long_about = plugin::PLUGIN, after_long_help = plugin::PLUGIN_MORE)]
     Plugin(plugin::PluginCommand),
@@ -297,7 +316,6 @@ impl LetterState {
 
 #[cfg(test)]
 mod tests {
-    use clap::{CommandFactory, Parser};
 
     use super::*;
 
@@ -316,6 +334,14 @@ mod tests {
             assert_eq!(arguments.global.pipeline, PathBuf::from("a.toml"));
             assert!(arguments.global.json);
         }
+    }
+
+    #[test]
+    fn it_is_known_whether_the_pipeline_was_named() {
+        let named = |words: &[&str]| Arguments::read(words.iter().map(Into::into)).unwrap().global.named;
+        assert!(named(&["reconverge", "check", "-f", "pipeline.toml"]));
+        assert!(named(&["reconverge", "--pipeline", "a.toml", "check"]));
+        assert!(!named(&["reconverge", "check"]) || std::env::var_os("RECONVERGE_PIPELINE").is_some());
     }
 
     #[test]

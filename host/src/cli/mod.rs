@@ -26,10 +26,11 @@ mod dlq;
 mod parked;
 mod plugin;
 mod capture;
+mod rehearse;
 
 use std::ffi::OsString;
 
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 
 use arguments::{Arguments, Command};
 use failure::Failure;
@@ -40,7 +41,7 @@ pub use metrics::{METRICS, Metric, MetricKind};
 /// Does what the words of a command line say, the program's name first, and says how it ended. Everything that
 /// a person should know has been written by then.
 pub async fn main(words: impl IntoIterator<Item = OsString>) -> Exit {
-    let arguments = match Arguments::try_parse_from(words) {
+    let arguments = match Arguments::read(words) {
         Ok(arguments) => arguments,
         Err(refused) => {
             // Where the place to write to is closed there is nobody to tell.
@@ -69,6 +70,7 @@ async fn perform(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Dlq(dlq) => dlq::dlq(&global, dlq).await,
         Command::Parked(parked) => parked::parked(&global, parked).await,
         Command::Capture(asked) => capture::capture(&global, &asked).await,
+        Command::Rehearse(rehearse) => rehearse::rehearse(&global, &rehearse).await,
         Command::Plugin(command) => plugin::perform(&global, &command).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();

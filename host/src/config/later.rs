@@ -6,7 +6,6 @@
 use std::ops::Range;
 
 use super::checked::{Pipeline, SinkTarget, Table};
-use super::choices::Laws;
 use super::problem::Problem;
 
 /// Where a plan asks for something.
@@ -44,13 +43,6 @@ const NOT_YET: &[(&str, Places)] = &[
     ("a sink of kind `relay`", |plan| match plan.sink.target {
         SinkTarget::Relay { .. } => vec![plan.sink.span.clone()],
         SinkTarget::Postgres { .. } | SinkTarget::Sqlite { .. } => Vec::new(),
-    }),
-    ("`laws = \"required\"`", |plan| {
-        plan.plugins
-            .iter()
-            .filter(|plugin| plugin.laws == Laws::Required)
-            .map(|p| p.path_span.clone())
-            .collect()
     }),
 ];
 

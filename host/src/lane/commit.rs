@@ -212,7 +212,11 @@ fn halted(what: String) -> LaneError {
 }
 
 /// The dead letter's word for what a sink cannot write.
-fn refusal(batch: &Batch, change: ChangeIndex, cause: &reconverge_streams::sink::Cause) -> Refusal {
+pub(crate) fn refusal(
+    batch: &Batch,
+    change: ChangeIndex,
+    cause: &reconverge_streams::sink::Cause,
+) -> Refusal {
     let mut refusal = Refusal {
         stage: "write",
         code: "cannot-be-written",

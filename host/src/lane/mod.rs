@@ -28,6 +28,7 @@ use crate::{
     stages::Stages,
 };
 
+pub(crate) use self::commit::refusal;
 use self::{batches::Batches, commit::Committed};
 pub use self::{
     commit::Retry,

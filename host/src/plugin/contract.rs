@@ -26,6 +26,18 @@ pub struct Contract {
     pub reads: Vec<Reading>,
     /// What is accepted, in this order.
     pub writes: Vec<Writing>,
+    /// What else it says: a JSON object, as the plugin wrote it, or nothing. See [`Contract::promises`].
+    pub extensions: String,
+}
+
+/// What a contract promises of its columns beyond their types (`wit/README.md`, `extensions`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+pub struct Promises {
+    /// Columns that are never null where the rule is to decide.
+    pub not_null: Vec<String>,
+    /// Columns that the source always sends.
+    pub sent: Vec<String>,
 }
 
 /// One column that is handed over.
@@ -72,6 +84,12 @@ pub struct Writing {
 }
 
 impl Contract {
+    /// What it promises; `None` where it says nothing, or nothing that can be read.
+    #[must_use]
+    pub fn promises(&self) -> Option<Promises> {
+        serde_json::from_str(&self.extensions).ok()
+    }
+
     /// Columns that the sink's table lacks and that have to be decoded all the same.
     pub fn source_columns(&self) -> impl Iterator<Item = (&str, Logical)> {
         let read = self.reads.iter().filter_map(|reading| match reading {
@@ -209,7 +227,7 @@ pub(super) fn check(
         }
         writes.push(writing);
     }
-    let contract = Contract { table: table.id, reads, writes };
+    let contract = Contract { table: table.id, reads, writes, extensions: asked.extensions.clone() };
     if stage == Stage::Merge && contract.order_columns().is_empty() {
         return Err(BadContract::ComparesNothing);
     }

@@ -33,16 +33,18 @@ mod written;
 mod prepare;
 mod merge;
 mod set;
+mod bare;
 mod chain;
 mod survey;
 mod componentize;
 
+pub use bare::{Bare, bare};
 #[doc(hidden)]
 pub use block::answer_holds;
 pub use cache::CompileCache;
 pub use chain::{PluginChain, PluginCounts};
 pub use componentize::{WIT, componentize};
-pub use contract::{Contract, Reading, Side, Writing};
+pub use contract::{Contract, Promises, Reading, Side, Writing};
 pub use digest::Digest;
 pub use engine::{EngineError, PluginEngine};
 pub use fact::Fact;

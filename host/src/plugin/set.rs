@@ -38,6 +38,17 @@ pub struct PluginSpec {
     pub config: Value,
 }
 
+impl PluginSpec {
+    /// A configuration as its plugin is given it.
+    ///
+    /// # Errors
+    /// It breaks the plugin's schema.
+    pub(super) fn checked_config(config: &Value, schema: Option<&Value>) -> Result<String, Unfit> {
+        check_config(config, schema)?;
+        text::canonical_json(&config.to_string()).map_err(|cause| Unfit::Config(vec![cause.to_string()]))
+    }
+}
+
 /// A table that a plugin may be bound to.
 #[derive(Clone, Debug)]
 pub struct BoundTable {
@@ -223,9 +234,7 @@ fn open(
     };
     let program = Program::compile(engine, &spec.name, &artifact, spec.stage, sees_unpassed_rows)?;
     let description = program.describe()?;
-    check_config(&spec.config, description.config_schema.as_ref())?;
-    let config = text::canonical_json(&spec.config.to_string())
-        .map_err(|cause| Unfit::Config(vec![cause.to_string()]))?;
+    let config = PluginSpec::checked_config(&spec.config, description.config_schema.as_ref())?;
     let given: Vec<Table> = bound.iter().map(|table| given(table)).collect();
     let mut instance = Instance::start(&program).map_err(|fault| Unfit::Start(fault.at_start()))?;
     let asked = instance.open(&config, &given).map_err(|fault| Unfit::Open(fault.at_start()))?;

@@ -8,7 +8,7 @@ fn here() -> &'static Path {
     Path::new(env!("CARGO_TARGET_TMPDIR"))
 }
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 13] = [
     "capture",
     "run",
     "check",
@@ -19,6 +19,7 @@ const COMMANDS: [&str; 12] = [
     "dlq",
     "parked",
     "plugin",
+    "rehearse",
     "completions",
     "schema",
 ];

@@ -35,12 +35,17 @@ pub fn columns(input: &DeriveInput) -> Result<TokenStream> {
         let k = Index::from(k);
         quote!(::reconverge_sdk::block::Column::state(&reader.#k, i) == ::reconverge_sdk::block::State::NoRow)
     });
+    let forms = columns.iter().filter(|c| c.side.is_none()).map(|Column { ty, name, .. }| {
+        let field = quote!(<#ty as ::reconverge_sdk::Field<#life>>);
+        quote!((#name, #field::MAY_BE_NULL, #field::MAY_BE_UNSENT))
+    });
     Ok(quote! {
         #[automatically_derived]
         impl #declared ::reconverge_sdk::Columns<#life> for #name #of_struct {
             type Reader = (#(<#types as ::reconverge_sdk::Field<#life>>::Column,)*);
             const NAMES: &'static [&'static str] = &[#(#names),*];
             const HAS_OWN_SIDES: bool = #has_own_sides;
+            const FORMS: &'static [(&'static str, bool, bool)] = &[#(#forms),*];
             fn specs(side: &str) -> ::std::vec::Vec<::reconverge_sdk::ColumnSpec> {
                 let _ = side;
                 ::std::vec![#(#specs),*]

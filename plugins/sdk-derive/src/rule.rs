@@ -64,6 +64,9 @@ pub fn plugin(stage: Stage, arguments: &Arguments, function: &ItemFn) -> Result<
     let extensions = if *laws { r#"{"laws":true}"# } else { "{}" };
     let returns = &signature.returns;
     let (reads, run) = (reads(&signature), run(rule, &signature));
+    let row = match &signature.rows {
+        Rows::One(row) | Rows::Two(row) | Rows::Contest(row, _) => row,
+    };
     let marker = match stage {
         Stage::Filter => format_ident!("Filter"),
         Stage::Residency => format_ident!("Residency"),
@@ -98,7 +101,11 @@ pub fn plugin(stage: Stage, arguments: &Arguments, function: &ItemFn) -> Result<
             ) -> ::core::result::Result<(Self, ::std::vec::Vec<::reconverge_sdk::Contract>), ::std::string::String> {
                 let config = #read_config;
                 let writes = || <<#returns as ::reconverge_sdk::Outcome>::Writes as ::reconverge_sdk::Writes>::specs();
-                let contracts = (0..tables.len()).map(|k| ::reconverge_sdk::contract(k, #reads, writes())).collect();
+                let contracts = (0..tables.len()).map(|k| ::reconverge_sdk::Contract {
+                    extensions: ::reconverge_sdk::columns::promises::<#row>(),
+                    ..::reconverge_sdk::contract(k, #reads, writes())
+                });
+                let contracts = contracts.collect();
                 Ok((#rule { config, tables: tables.to_vec() }, contracts))
             }
         }

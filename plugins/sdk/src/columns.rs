@@ -29,6 +29,8 @@ pub trait Columns<'a>: Sized {
     const NAMES: &'static [&'static str];
     /// Whether a field asks for a fact (`#[meta(..)]`) or names a side of its own.
     const HAS_OWN_SIDES: bool;
+    /// Of each field of the row itself its name, whether it may be null, and whether it may not have been sent.
+    const FORMS: &'static [(&'static str, bool, bool)];
 
     /// The columns that the contract asks for, those of the row itself on `side`.
     fn specs(side: &str) -> Vec<ColumnSpec>;
@@ -143,6 +145,31 @@ impl<T: Cell> Cell for Sent<T> {
 #[must_use]
 pub fn column(side: &str, name: &str, logical: &str, required: bool) -> ColumnSpec {
     ColumnSpec { side: side.into(), name: name.into(), logical: logical.into(), required }
+}
+
+/// What a contract says of its columns beyond their types, as its `extensions`: those that are never null, and those
+/// that are always sent, where the rule is to decide. `reconverge plugin laws` makes its rows by it.
+#[must_use]
+pub fn promises<'a, R: Columns<'a>>() -> String {
+    let names = |of: fn(&(&'static str, bool, bool)) -> bool| {
+        let named = R::FORMS.iter().filter(|form| of(form)).map(|(name, ..)| text(name));
+        named.collect::<Vec<_>>().join(",")
+    };
+    format!(r#"{{"not-null":[{}],"sent":[{}]}}"#, names(|form| !form.1), names(|form| !form.2))
+}
+
+/// A name as JSON text.
+fn text(name: &str) -> String {
+    let mut out = String::from('"');
+    for letter in name.chars() {
+        match letter {
+            '"' | '\\' => out.extend(['\\', letter]),
+            letter if letter.is_control() => out.push_str(&format!("\\u{:04x}", u32::from(letter))),
+            letter => out.push(letter),
+        }
+    }
+    out.push('"');
+    out
 }
 
 /// A contract: the columns that a plugin reads and writes of a table, which is an index into the tables given to

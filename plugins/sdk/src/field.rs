@@ -36,6 +36,8 @@ pub trait Field<'a>: Sized {
     const LOGICAL: &'static str;
     /// Whether a cell that the source did not send has a form in this type.
     const MAY_BE_UNSENT: bool = false;
+    /// Whether a null cell has a form in this type.
+    const MAY_BE_NULL: bool = false;
     /// The column that it is read from.
     type Column: Column;
 
@@ -111,6 +113,7 @@ impl<'a> Field<'a> for Uuid {
 impl<'a, T: Field<'a>> Field<'a> for Option<T> {
     const LOGICAL: &'static str = T::LOGICAL;
     const MAY_BE_UNSENT: bool = T::MAY_BE_UNSENT;
+    const MAY_BE_NULL: bool = true;
     type Column = T::Column;
     #[inline]
     fn column(block: &Block<'a>, k: usize) -> Result<T::Column, BlockError> {
@@ -151,6 +154,7 @@ impl<T> Sent<T> {
 impl<'a, T: Field<'a>> Field<'a> for Sent<T> {
     const LOGICAL: &'static str = T::LOGICAL;
     const MAY_BE_UNSENT: bool = true;
+    const MAY_BE_NULL: bool = T::MAY_BE_NULL;
     type Column = T::Column;
     #[inline]
     fn column(block: &Block<'a>, k: usize) -> Result<T::Column, BlockError> {

@@ -154,4 +154,7 @@ mod pages {
 
     #[doc = include_str!("../../../docs/plugins/README.md")]
     struct Plugins;
+
+    #[doc = include_str!("../../../docs/merging.md")]
+    struct Merging;
 }

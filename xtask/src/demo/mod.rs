@@ -131,6 +131,8 @@ async fn play(asked: &Demo, folder: &Path) -> Result<Setting> {
     let differing = told("comparing every row", split_brain::differing(&setting.database)).await?;
     let status = rule.status().await?;
     let audit = rule.audit().await?;
+    let page = folder.join("rehearsal.html");
+    let rehearsed = told("reconverge rehearse", rule.rehearsed(&page)).await?;
     let story = Story {
         setting: &setting,
         ran,
@@ -138,6 +140,7 @@ async fn play(asked: &Demo, folder: &Path) -> Result<Setting> {
         balanced: audit.balanced,
         moments: &moments,
         decision,
+        rehearsed,
         right: differing.is_empty(),
     };
     show(&story.text());

@@ -8,13 +8,13 @@ use reconverge_capture::Row;
 use reconverge_capture::split_brain::SCHEDULES;
 
 use super::harm::{FILE, Harm, Harmed, Moment};
-use super::pipeline::{ConflictCount, Ran};
+use super::pipeline::{ConflictCount, Ran, Rehearsed};
 use super::setting::{Setting, typed};
 
 /// The widest line, in characters.
 const WIDTH: usize = 100;
 /// How many rows of each harm are shown, in the order of [`Harm::ALL`].
-const SHOWN: [usize; 3] = [2, 1, 1];
+const SHOWN: [usize; 3] = [1, 1, 1];
 /// Dispositions in the order of their numbers; others stand behind them.
 const DISPOSITIONS: [&str; 16] = [
     "applied",
@@ -51,6 +51,8 @@ pub(super) struct Story<'a> {
     pub(super) moments: &'a [Moment],
     /// A key, and what `explain` said of it at the recovery.
     pub(super) decision: Option<(String, String)>,
+    /// The recording up to the recovery, in other orders.
+    pub(super) rehearsed: Rehearsed,
     /// Whether every row is as it must be.
     pub(super) right: bool,
 }
@@ -66,6 +68,7 @@ impl Story<'_> {
             self.decision.as_ref().map_or_else(String::new, |(key, told)| decision(key, told)),
             self.verdict(),
             self.further(),
+            rehearsal(&self.rehearsed, &typed(&self.setting.folder.join("rehearsal.html"))),
         ];
         let told = parts.iter().filter(|part| !part.is_empty()).map(|part| part.trim_end());
         let text = told.collect::<Vec<_>>().join("\n\n");
@@ -100,7 +103,6 @@ impl Story<'_> {
              export RECONVERGE_SINK_URL={}\n  \
              target/debug/reconverge explain {} {key}\n  \
              target/debug/reconverge conflicts list --table {}\n  \
-             target/debug/reconverge status\n  \
              target/debug/reconverge dlq list          # the source's TRUNCATEs, which are refused\n  \
              {}",
             self.setting.nats_url(),
@@ -207,6 +209,18 @@ fn harm(moments: &[Moment], list: &str) -> String {
     let head = ["schedule", "by", "modification_epoch", "region", "agent", "shift_start", "notes"];
     text.push_str(&laid_out(head.map(str::to_owned).to_vec(), lines, 2));
     text
+}
+
+/// What the next failback would be like, before it comes.
+fn rehearsal(told: &Rehearsed, page: &str) -> String {
+    let of_schedules = told.diverging.iter().filter(|key| key.table == SCHEDULES.name).count();
+    wrapped(&format!(
+        "`reconverge rehearse` played the recording up to the recovery in {} orders, in memory: last-writer-wins would have \
+         destroyed {} rows, {of_schedules} schedules depend on the order, {} rows wait for their parents. For a manager: {page}",
+        told.orders,
+        told.saved.len(),
+        told.parked.len(),
+    ))
 }
 
 /// The first rows of a harm that any terminal shows as they are; where there are too few, others.
@@ -411,6 +425,21 @@ mod tests {
         let expected = "Why schedule 7 stands as it does at the recovery, from `reconverge explain`:\n  \
                         kept-current: kind\n  A change\n  column    incoming  current\n  agent_id  1         2\n";
         assert_eq!(decision("7", told), expected);
+    }
+
+    #[test]
+    fn the_rehearsal_is_told_in_lines_that_fit() {
+        let depends = |table: &str| crate::demo::pipeline::Depends { table: table.to_owned() };
+        let told = Rehearsed {
+            saved: vec![serde_json::Value::Null; 53],
+            orders: 6,
+            diverging: vec![depends("agent_schedules"), depends("other")],
+            parked: Vec::new(),
+        };
+        let text = rehearsal(&told, "target/demo/rehearsal.html");
+        let prose = text.replace('\n', " ");
+        assert!(prose.contains("in 6 orders") && prose.contains("destroyed 53 rows, 1 schedules"), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
     }
 
     #[test]

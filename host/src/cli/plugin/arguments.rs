@@ -26,6 +26,9 @@ pub(in crate::cli) enum PluginCommand {
     /// Measure what a plugin's decisions cost
     #[command(long_about = help::BENCH, after_long_help = help::BENCH_MORE)]
     Bench(Bench),
+    /// Find out whether a merge rule makes regions end with the same rows
+    #[command(long_about = help::LAWS, after_long_help = help::LAWS_MORE)]
+    Laws(Laws),
     #[command(flatten)]
     Deployments(super::deploy::DeployCommand),
 }
@@ -101,6 +104,43 @@ impl From<LanguageWord> for Language {
             LanguageWord::AssemblyScript => Language::AssemblyScript,
         }
     }
+}
+
+/// `plugin laws`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Laws {
+    /// The plugin's file or its folder; with `--pipeline` also its name there
+    pub path: PathBuf,
+    /// A file that describes the table; without it and without `--pipeline` the contract is the table
+    #[arg(long, value_name = "FILE")]
+    pub table: Option<PathBuf>,
+    /// Histories to try for each law
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    pub cases: u64,
+    /// What the histories are made from; the same seed tries the same ones
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub seed: u64,
+    /// Contests to try first: a file, or a folder of them
+    #[arg(long, value_name = "PATH")]
+    pub captured: Option<PathBuf>,
+    /// How deletes take part; without it both ways. A pipeline says it for its tables
+    #[arg(long, value_name = "WAY")]
+    pub deletes: Option<DeletesWord>,
+    /// A law that is not looked at; may be given again
+    #[arg(long, value_name = "LAW")]
+    pub without: Vec<String>,
+    /// Its configuration, a JSON object; a pipeline says it for its plugins
+    #[arg(long, value_name = "JSON")]
+    pub config: Option<String>,
+}
+
+/// `deletes` of a table, as it is typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum DeletesWord {
+    /// By the columns of the row that was deleted
+    Ordered,
+    /// A delete beats everything concurrent
+    Win,
 }
 
 /// `plugin inspect`.

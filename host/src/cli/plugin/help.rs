@@ -86,3 +86,19 @@ pub(super) const BENCH_MORE: &str = more!(
     "reconverge plugin bench my-rule",
     "reconverge plugin bench rule.wasm --golden captured.jsonl --json",
 );
+
+pub(super) const LAWS: &str = "\
+Finds out whether a merge rule keeps the laws by which regions end with the same rows, whatever arrives first: \
+total, deterministic, indifferent to batches and redelivery, idempotent, commutative, associative, the same seen \
+from both sides. It makes histories by chance, runs them through the host's own resolve, deletes and tombstones \
+included, and prints the smallest ones that end in different rows.
+
+Without a table it makes one of the plugin's contract. With `--pipeline` it takes the tables of the pipeline's sink, \
+their policy for deletes and the plugin's configuration. Passing is no proof. Ends with 1 where a law is broken.";
+pub(super) const LAWS_MORE: &str = more!(
+    reads: "the plugin's file; with `--pipeline` pipeline.toml and the sink's catalog.",
+    "reconverge plugin laws my-rule",
+    "reconverge plugin laws schedule-merge --pipeline pipeline.toml",
+    "reconverge plugin laws rule.wasm --table schedules.toml --seed 7 --cases 1000",
+    "reconverge plugin laws rule.wasm --captured captured.jsonl --json | jq '.held'",
+);

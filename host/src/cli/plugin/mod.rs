@@ -1,5 +1,5 @@
 //! `reconverge plugin`: an author's workbench. Each command takes a plugin file of any language, or the folder that it
-//! is built in, and needs no stream and no sink. In the order of use: `new`, `build`, `inspect`, `test`, `bench`; and then
+//! is built in, and needs no stream and no sink. In the order of use: `new`, `build`, `inspect`, `test`, `laws`, `bench`; and then
 //! `deploy`, which gives what was made to a pipeline that runs.
 
 mod arguments;
@@ -10,6 +10,8 @@ mod build;
 mod inspect;
 mod test;
 mod bench;
+mod shape;
+mod laws;
 
 pub(super) use arguments::{Capture, PluginCommand};
 pub(super) use help::{CAPTURE, CAPTURE_MORE, PLUGIN, PLUGIN_MORE};
@@ -39,6 +41,7 @@ pub(super) async fn perform(global: &Global, command: &PluginCommand) -> Result<
         PluginCommand::Inspect(asked) => inspect::inspect(global, asked),
         PluginCommand::Test(asked) => test::test(global, asked),
         PluginCommand::Bench(asked) => bench::bench(global, asked),
+        PluginCommand::Laws(asked) => laws::laws(global, asked).await,
         PluginCommand::Deployments(command) => deploy::perform(global, command).await,
     }
 }

@@ -25,6 +25,8 @@ pub struct Presence {
     pub lease: Duration,
     /// The names of the lanes that it works on: their lease is kept, also while a batch takes long.
     pub lanes: Vec<String>,
+    /// Whether it is a member, whom others leave a share. Else only its lanes are kept.
+    pub shares: bool,
 }
 
 /// A process that counts as there.
@@ -176,7 +178,7 @@ pub trait Roster: Send + Sync {
 
     /// Puts a new plan in force, in one transaction: all lanes go on at their starts, tables take along what is held
     /// for them, and every lane's epoch is raised, so that a process of the old plan writes nothing more. Lanes that
-    /// the new plan does not have keep their checkpoints as a record.
+    /// the new plan does not have keep their checkpoints as a record, with the plan [`PlanDigest::RETIRED`].
     ///
     /// # Errors
     /// [`SinkError::Held`] where a lane has an owner whose lease runs; [`SinkError::Fenced`] where a lane is not as

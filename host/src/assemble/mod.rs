@@ -3,19 +3,24 @@
 //! Nothing is decided here. [`run`] is a pipeline's life; [`check`] finds all that would keep it from living;
 //! [`sidecar`], [`audit`] and [`redrive`] are the operator's.
 
+mod assign;
 mod audit;
 mod check;
 mod ends;
 mod error;
+mod fleet;
 mod grade;
 mod key;
+mod lanes;
 mod plan;
+mod plan_change;
 mod plugins;
 mod redrive;
 mod reload;
 mod rules;
 mod run;
 mod sidecar;
+mod steward;
 mod workshop;
 
 pub use self::{

@@ -10,12 +10,11 @@ use reconverge_streams::{names::Names, table::TableShape};
 
 use crate::{
     config::Pipeline,
-    decode::Decoder,
     generation::{Generation, Rules, Trial},
     plugin::PluginEngine,
 };
 
-use super::{RunError, plan, plugins, reload::Artifacts};
+use super::{RunError, lanes, plan, plugins, reload::Artifacts};
 
 /// See the module.
 pub(super) struct Workshop {
@@ -53,10 +52,7 @@ impl Workshop {
         let description = opened.generation_description();
         let pipeline = Arc::clone(&self.pipeline);
         let rules = move |lane: &str| {
-            let source = lane.split('/').nth(1).unwrap_or_default();
-            let source = pipeline.sources.iter().find(|s| s.name == source);
-            let source = source.ok_or_else(|| format!("lane {lane} has no source in this pipeline"))?;
-            let decoder = Arc::new(Decoder::new(Arc::clone(&plan), source));
+            let decoder = lanes::decoder(&pipeline, lane, &plan)?;
             let stages = plugins::chain(&opened, &plan).map_err(|error| error.to_string())?;
             Ok(Rules { plan: Arc::clone(&plan), decoder, stages })
         };

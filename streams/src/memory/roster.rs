@@ -17,12 +17,14 @@ impl Roster for MemorySink {
         let now = sink::now(&state);
         let until = now.saturating_add(i64::try_from(presence.lease.as_micros()).unwrap_or(i64::MAX));
         state.members.retain(|_, member| member.until + FORGET_AFTER_MICROS > now);
-        let at = (presence.pipeline.clone(), presence.member.clone());
-        let fresh = Member { name: presence.member.clone(), since: now, until };
-        let member = state.members.entry(at).or_insert(fresh);
-        // Who was taken for gone is there anew.
-        member.since = if member.until > now { member.since } else { now };
-        member.until = until;
+        if presence.shares {
+            let at = (presence.pipeline.clone(), presence.member.clone());
+            let fresh = Member { name: presence.member.clone(), since: now, until };
+            let member = state.members.entry(at).or_insert(fresh);
+            // Who was taken for gone is there anew.
+            member.since = if member.until > now { member.since } else { now };
+            member.until = until;
+        }
         for lane in &presence.lanes {
             let ours = state.checkpoints.get_mut(lane).filter(|c| c.owner.as_ref() == Some(&presence.member));
             if let Some(checkpoint) = ours {
@@ -83,6 +85,7 @@ impl Roster for MemorySink {
             checkpoint.epoch += 1;
             checkpoint.owner = None;
             checkpoint.lease_until = None;
+            checkpoint.plan = PlanDigest::RETIRED;
         });
         for start in &switch.lanes {
             let fresh = || fresh_at(start, switch.plan);
@@ -103,7 +106,8 @@ impl Roster for MemorySink {
 
     async fn moves(&self, pipeline: &str) -> Result<Vec<LaneMove>, SinkError> {
         let state = self.database.state.lock().await;
-        let all = state.moves.iter().filter(|(of, _)| of == pipeline).map(|(_, m)| (m.lane.clone(), m.clone()));
+        let all =
+            state.moves.iter().filter(|(of, _)| of == pipeline).map(|(_, m)| (m.lane.clone(), m.clone()));
         let newest: std::collections::BTreeMap<String, LaneMove> = all.collect();
         Ok(newest.into_values().collect())
     }
@@ -118,7 +122,10 @@ fn carry(state: &mut Contents, switch: &Switch) {
         if let Some(gate) = state.gates.remove(&(moved.from.clone(), moved.table.clone())) {
             state.gates.insert((moved.to.clone(), moved.table.clone()), gate);
         }
-        let kept = state.kept.iter_mut().filter(|((table, _), kept)| *table == moved.table && kept.lane == moved.from);
+        let kept = state
+            .kept
+            .iter_mut()
+            .filter(|((table, _), kept)| *table == moved.table && kept.lane == moved.from);
         kept.for_each(|(_, kept)| kept.lane.clone_from(&moved.to));
     }
     state.since.extend(switch.since.iter().cloned());

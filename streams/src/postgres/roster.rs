@@ -38,7 +38,9 @@ impl PostgresSink {
 impl Roster for PostgresSink {
     async fn attend(&self, presence: &Presence) -> Result<(), SinkError> {
         let lease = presence.lease.as_secs_f64();
-        self.told(ATTEND, &[&presence.pipeline, &presence.member, &lease]).await?;
+        if presence.shares {
+            self.told(ATTEND, &[&presence.pipeline, &presence.member, &lease]).await?;
+        }
         if !presence.lanes.is_empty() {
             self.told(KEEP, &[&presence.member, &presence.lanes, &lease]).await?;
         }
@@ -107,7 +109,8 @@ impl Roster for PostgresSink {
     }
 
     async fn remember_plan(&self, plan: PlanDigest, form: &str) -> Result<(), SinkError> {
-        let sql = "INSERT INTO reconverge.plan (digest, form) VALUES ($1, $2::text::jsonb) ON CONFLICT DO NOTHING";
+        let sql =
+            "INSERT INTO reconverge.plan (digest, form) VALUES ($1, $2::text::jsonb) ON CONFLICT DO NOTHING";
         self.told(sql, &[&&plan.0[..], &form]).await.map(drop)
     }
 

@@ -5,6 +5,7 @@ use tokio_postgres::{Client, Error, Row};
 
 use super::{PostgresSink, fate, records::lanes_of, records::unsigned, standing::gate_key};
 use crate::{
+    checkpoint::PlanDigest,
     roster::{LaneStart, Switch, TableMove},
     sink::SinkError,
 };
@@ -14,8 +15,8 @@ const LANES: &str = "SELECT lane, epoch, sequence, owner, \
     (extract(epoch FROM lease_until - clock_timestamp()) * 1000)::bigint \
     FROM reconverge.checkpoint WHERE starts_with(lane, $1) ORDER BY lane FOR UPDATE";
 
-const FENCE: &str = "UPDATE reconverge.checkpoint SET epoch = epoch + 1, owner = NULL, lease_until = NULL \
-    WHERE starts_with(lane, $1)";
+const FENCE: &str = "UPDATE reconverge.checkpoint SET epoch = epoch + 1, owner = NULL, lease_until = NULL, \
+    plan = $2 WHERE starts_with(lane, $1)";
 
 const START: &str = "INSERT INTO reconverge.checkpoint AS c \
     (lane, stream, stream_created, sequence, scanned, generation, plan) \
@@ -66,7 +67,8 @@ async fn write(client: &Client, schema: &str, switch: &Switch) -> Result<(), Err
     let remember =
         "INSERT INTO reconverge.plan (digest, form) VALUES ($1, $2::text::jsonb) ON CONFLICT DO NOTHING";
     client.execute(remember, &[&plan, &switch.form]).await?;
-    client.execute(FENCE, &[&lanes_of(Some(&switch.pipeline))]).await?;
+    let retired = &PlanDigest::RETIRED.0[..];
+    client.execute(FENCE, &[&lanes_of(Some(&switch.pipeline)), &retired]).await?;
     for LaneStart { lane, stream, stream_created, sequence } in &switch.lanes {
         let sequence = sequence.cast_signed();
         let started = client.query_one(START, &[lane, stream, stream_created, &sequence, &plan]).await?;

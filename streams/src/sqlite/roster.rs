@@ -146,8 +146,11 @@ fn attend(conn: &Connection, presence: &Presence, now: Micros) -> rusqlite::Resu
     let keep = "INSERT INTO reconverge_member (pipeline, name, since, until) VALUES (?1, ?2, ?3, ?4)
                 ON CONFLICT (pipeline, name) DO UPDATE SET until = excluded.until,
                 since = CASE WHEN until > ?3 THEN since ELSE ?3 END";
-    conn.execute(keep, (&presence.pipeline, &presence.member, now, until))?;
-    let lane = "UPDATE reconverge_checkpoint SET lease_until = ?3, heartbeat_at = ?4 WHERE lane = ?1 AND owner = ?2";
+    if presence.shares {
+        conn.execute(keep, (&presence.pipeline, &presence.member, now, until))?;
+    }
+    let lane =
+        "UPDATE reconverge_checkpoint SET lease_until = ?3, heartbeat_at = ?4 WHERE lane = ?1 AND owner = ?2";
     for name in &presence.lanes {
         conn.prepare_cached(lane)?.execute((name, &presence.member, until, now))?;
     }
@@ -155,12 +158,7 @@ fn attend(conn: &Connection, presence: &Presence, now: Micros) -> rusqlite::Resu
     conn.execute(forget, (&presence.pipeline, now.saturating_sub(FORGET_AFTER_MICROS))).map(drop)
 }
 
-pub(super) fn remember(
-    conn: &Connection,
-    plan: PlanDigest,
-    form: &str,
-    now: Micros,
-) -> rusqlite::Result<()> {
+pub(super) fn remember(conn: &Connection, plan: PlanDigest, form: &str, now: Micros) -> rusqlite::Result<()> {
     let sql = "INSERT INTO reconverge_plan (digest, form, since) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
     conn.execute(sql, (&plan.0[..], form, now)).map(drop)
 }

@@ -5,6 +5,7 @@ use rusqlite::Connection;
 
 use super::{checkpoint, history::stored, records::lanes_of, roster::remember, versions::gate_key};
 use crate::{
+    checkpoint::PlanDigest,
     position::Micros,
     roster::{Switch, TableMove},
     sink::SinkError,
@@ -34,9 +35,10 @@ pub(super) fn refusal(
 /// Writes all of it.
 pub(super) fn write(conn: &Connection, switch: &Switch, now: Micros) -> rusqlite::Result<()> {
     remember(conn, switch.plan, &switch.form, now)?;
-    let fence = "UPDATE reconverge_checkpoint SET epoch = epoch + 1, owner = NULL, lease_until = NULL
+    let fence =
+        "UPDATE reconverge_checkpoint SET epoch = epoch + 1, owner = NULL, lease_until = NULL, plan = ?2
                  WHERE substr(lane, 1, length(?1)) = ?1";
-    conn.execute(fence, [lanes_of(Some(&switch.pipeline))])?;
+    conn.execute(fence, (lanes_of(Some(&switch.pipeline)), &PlanDigest::RETIRED.0[..]))?;
     let plan = &switch.plan.0[..];
     for start in &switch.lanes {
         let upsert = "INSERT INTO reconverge_checkpoint
@@ -68,7 +70,8 @@ pub(super) fn write(conn: &Connection, switch: &Switch, now: Micros) -> rusqlite
 /// A table's gate and the rows that are kept for it go along.
 fn carry(conn: &Connection, moved: &TableMove) -> rusqlite::Result<()> {
     let of_table = "(SELECT id FROM reconverge_target WHERE name = ?1)";
-    let gate = format!("UPDATE OR REPLACE reconverge_version SET key = ?3 WHERE target = {of_table} AND key = ?2");
+    let gate =
+        format!("UPDATE OR REPLACE reconverge_version SET key = ?3 WHERE target = {of_table} AND key = ?2");
     conn.execute(&gate, (&moved.table, gate_key(&moved.from), gate_key(&moved.to)))?;
     let kept = format!("UPDATE reconverge_parked SET lane = ?3 WHERE target = {of_table} AND lane = ?2");
     conn.execute(&kept, (&moved.table, &moved.from, &moved.to)).map(drop)

@@ -26,6 +26,7 @@ fn presence(member: &str, lanes: &[&str]) -> Presence {
         member: member.into(),
         lease: Duration::from_secs(600),
         lanes: lanes.iter().map(|lane| (*lane).to_owned()).collect(),
+        shares: true,
     }
 }
 
@@ -63,6 +64,9 @@ pub async fn attending_keeps_the_lanes_that_are_held<F: Fixture>() {
     world.sink.attend(&presence("one", &["pipe/us/main/0"])).await.expect("there");
     let look = world.sink.look("pipe").await.expect("a look");
     assert!(look.lanes[0].lease_until.expect("a lease") > before + 60_000_000, "{look:?}");
+    // A job keeps its lanes without being a member.
+    world.sink.attend(&Presence { shares: false, ..presence("job", &[]) }).await.expect("there");
+    assert_eq!(names(&world.sink.look("pipe").await.expect("a look")), ["one"]);
     // Nobody keeps what another holds.
     world.sink.attend(&presence("two", &["pipe/us/main/0"])).await.expect("there");
     let after = world.sink.look("pipe").await.expect("a look");
@@ -95,7 +99,11 @@ pub async fn an_override_is_recorded<F: Fixture>() {
     let mut two = two;
     two.release().await;
     world.claim_as("three").await.expect("given up");
-    assert_eq!(world.sink.takeovers("pipe", 10).await.expect("a list").len(), 1, "it was given up, not taken");
+    assert_eq!(
+        world.sink.takeovers("pipe", 10).await.expect("a list").len(),
+        1,
+        "it was given up, not taken"
+    );
 }
 
 pub async fn ways_tell_how_far_lanes_are<F: Fixture>() {
@@ -128,7 +136,10 @@ pub async fn a_plan_is_remembered_by_its_digest<F: Fixture>() {
     world.sink.remember_plan(plan, r#"{"tables":[]}"#).await.expect("kept");
     world.sink.remember_plan(plan, r#"{"tables":[]}"#).await.expect("known");
     let form = world.sink.plan_form(plan).await.expect("a read").expect("it was kept");
-    assert_eq!(serde_json::from_str::<serde_json::Value>(&form).expect("JSON"), serde_json::json!({"tables": []}));
+    assert_eq!(
+        serde_json::from_str::<serde_json::Value>(&form).expect("JSON"),
+        serde_json::json!({"tables": []})
+    );
 }
 
 /// A switch of everything as it is now: `main` goes on at 5, `bulk` begins there, and `people` goes from one to the
@@ -170,11 +181,21 @@ pub async fn a_switch_waits_for_nobody_and_fences_the_old<F: Fixture>() {
     let refused = world.sink.switch(&stale).await;
     assert!(matches!(refused, Err(SinkError::Fenced(_))), "{refused:?}");
     stale.expected.clear();
-    assert!(matches!(world.sink.switch(&stale).await, Err(SinkError::Fenced(_))), "a lane that is not expected");
+    assert!(
+        matches!(world.sink.switch(&stale).await, Err(SinkError::Fenced(_))),
+        "a lane that is not expected"
+    );
     assert_eq!(world.sink.moves("pipe").await.expect("moves"), [], "a refusal changes nothing");
     world.sink.switch(&switch(&world).await).await.expect("as expected");
     assert!(matches!(late.idle(9).await, Err(SinkError::Fenced(_))));
     assert!(matches!(world.claim_as("two").await, Err(SinkError::OtherPlan { .. })), "the old plan is over");
+    let mut next = switch(&world).await;
+    (next.plan, next.lanes) = (PlanDigest([9; 32]), vec![next.lanes.remove(0)]);
+    world.sink.switch(&next).await.expect("as expected");
+    let look = world.sink.look("pipe").await.expect("a look");
+    let plans: Vec<PlanDigest> = look.lanes.iter().map(|lane| lane.plan).collect();
+    assert_eq!(plans, [PlanDigest::RETIRED, PlanDigest([9; 32])], "a lane that is no more is a record");
+    world.sink.switch(&switch(&world).await).await.expect("as expected");
     for name in ["main", "bulk"] {
         let mut request = world.request("two");
         (request.plan, request.lane) = (PlanDigest([8; 32]), lane(name));
@@ -191,12 +212,13 @@ pub async fn a_switch_takes_the_gates_along<F: Fixture>() {
         batch.next(Disposition::Filtered);
     }
     let seen = world.version(StandingKind::Row, 5).seen;
-    batch.gate(0, seen[0].clone());
+    batch.gate(0, seen[0]);
     batch.run(&mut claim).await;
     claim.release().await;
     world.sink.switch(&switch(&world).await).await.expect("as expected");
     let moves = world.sink.moves("pipe").await.expect("moves");
-    let told: Vec<_> = moves.iter().map(|m| (m.lane.as_str(), m.sequence, m.delivered, m.by.as_str())).collect();
+    let told: Vec<_> =
+        moves.iter().map(|m| (m.lane.as_str(), m.sequence, m.delivered, m.by.as_str())).collect();
     assert_eq!(told, [("pipe/us/bulk/0", 5, 0, "a test"), ("pipe/us/main/0", 5, 5, "a test")]);
     for (name, gates) in [("bulk", 1), ("main", 0)] {
         let mut request = world.request("two");

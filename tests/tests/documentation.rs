@@ -92,6 +92,7 @@ fn the_commands_of_the_pages_exist() {
         "completions",
         "schema",
         "parked",
+        "lanes",
         "plugin",
     ];
     let mut seen = 0;

@@ -136,16 +136,17 @@ impl<K: Sink + Roster + 'static> Parts<K> {
             sink,
             sources,
             digest: PlanDigest(pipeline.digest()),
-            until: options.until,
+            until: options.until.clone(),
         })
     }
 
     /// The last sequence that a lane has to reach; `None` where it runs until it is told to stop.
     pub(super) fn end(&self, slot: &Slot) -> Option<u64> {
-        match self.until {
+        match &self.until {
             RunUntil::Forever => None,
             RunUntil::CaughtUp => Some(self.sources[slot.source].facts.last),
-            RunUntil::Sequence(sequence) => Some(sequence),
+            RunUntil::Sequence(sequence) => Some(*sequence),
+            RunUntil::Each(by_source) => Some(by_source.get(&slot.id.source).copied().unwrap_or(0)),
         }
     }
 

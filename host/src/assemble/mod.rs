@@ -21,6 +21,7 @@ mod rules;
 mod run;
 mod sidecar;
 mod steward;
+mod switch;
 mod workshop;
 
 pub use self::{
@@ -33,4 +34,5 @@ pub use self::{
     reload::{Deployment, Operator, Phase, Report, Standing, Wish},
     run::{Options, RunUntil, run},
     sidecar::{Sidecar, sidecar},
+    switch::{Moved, roster, switch},
 };

@@ -129,9 +129,8 @@ impl Change<'_> {
         let fresh = self.new.lanes.iter().filter(|lane| !self.old.lanes.contains(lane));
         let gone = gone.map(|lane| format!("lane `{lane}` is gone: nothing goes on where it stands"));
         gone.chain(
-            fresh.map(|lane| {
-                format!("lane `{lane}` is new: it begins where its tables' lanes are told to meet")
-            }),
+            fresh
+                .map(|lane| format!("lane `{lane}` is new: it begins where the others are brought together")),
         )
         .collect()
     }
@@ -151,11 +150,10 @@ impl Change<'_> {
         for new in self.new.tables.iter().filter(|new| self.old.table(&new.name).is_none()) {
             let main = TableForm { lane: "main".to_owned(), ..new.clone() };
             found.push(format!(
-                "table `{}` is new: its changes up to sequence {} were counted as unlisted and are skipped; \
-                 `--replay {}` reads them again",
+                "table `{}` is new: its changes up to sequence {} were counted as unlisted and are skipped; a pipeline of \
+                 another name with this table alone reads them again",
                 new.name,
-                self.stands(&main),
-                new.name
+                self.stands(&main)
             ));
         }
         found

@@ -1,6 +1,6 @@
 //! A pipeline's life: connect, look at the tables, open the plugins, make the plan, run the lanes.
 
-use std::{future::Future, sync::Arc};
+use std::{collections::BTreeMap, future::Future, sync::Arc};
 
 use reconverge_streams::{roster::Roster, sink::Sink};
 
@@ -20,7 +20,7 @@ use super::{
 };
 
 /// When a run ends by itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum RunUntil {
     /// When it is told to.
     #[default]
@@ -29,6 +29,8 @@ pub enum RunUntil {
     CaughtUp,
     /// When everything up to this sequence has one.
     Sequence(u64),
+    /// The same, by source: each stream has its own sequences.
+    Each(BTreeMap<String, u64>),
 }
 
 /// How to run.

@@ -23,6 +23,7 @@ mod story;
 mod audit;
 mod conflicts;
 mod dlq;
+mod lanes;
 mod parked;
 mod plugin;
 
@@ -66,6 +67,7 @@ async fn perform(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Audit => audit::audit(&global).await,
         Command::Conflicts(conflicts) => conflicts::conflicts(&global, conflicts).await,
         Command::Dlq(dlq) => dlq::dlq(&global, dlq).await,
+        Command::Lanes(asked) => lanes::lanes(&global, asked).await,
         Command::Parked(parked) => parked::parked(&global, parked).await,
         Command::Plugin(command) => plugin::perform(&global, &command).await,
         Command::Completions { shell } => {

@@ -8,7 +8,7 @@ fn here() -> &'static Path {
     Path::new(env!("CARGO_TARGET_TMPDIR"))
 }
 
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 12] = [
     "run",
     "check",
     "status",
@@ -16,6 +16,7 @@ const COMMANDS: [&str; 11] = [
     "audit",
     "conflicts",
     "dlq",
+    "lanes",
     "parked",
     "plugin",
     "completions",
@@ -57,6 +58,8 @@ fn the_commands_of_commands_have_help() {
         &["dlq", "show"],
         &["dlq", "redrive"],
         &["dlq", "discard"],
+        &["lanes", "list"],
+        &["lanes", "move"],
         &["parked", "list"],
         &["parked", "show"],
         &["plugin", "inspect"],

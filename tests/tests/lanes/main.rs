@@ -5,4 +5,5 @@
 mod parallel;
 mod barrier;
 mod sharing;
+mod plan;
 mod backlog;

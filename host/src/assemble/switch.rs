@@ -133,7 +133,11 @@ async fn asked(
         let facts = &facts[slot.source];
         // A source that is new begins with what its stream still holds.
         let sequence = at.get(&slot.id.source).copied().unwrap_or(0);
-        let (stream, stream_created) = (facts.name.clone(), facts.created);
+        // A stream that was made anew meanwhile is for the lanes to find out, so what they know of it stays.
+        let known =
+            stand.iter().find(|lane| source_of(&lane.lane) == slot.id.source && lane.stream == facts.name);
+        let stream_created = known.map_or(facts.created, |lane| lane.stream_created);
+        let stream = facts.name.clone();
         starts.push(LaneStart { lane: slot.id.to_string(), stream, stream_created, sequence });
     }
     let mut since = Vec::new();

@@ -27,6 +27,11 @@ impl fmt::Display for LaneId {
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PlanDigest(pub [u8; 32]);
 
+impl PlanDigest {
+    /// In place of a digest: the lane was of an earlier plan, and its checkpoint is a record.
+    pub const RETIRED: PlanDigest = PlanDigest([0; 32]);
+}
+
 impl fmt::Display for PlanDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))

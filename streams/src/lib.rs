@@ -8,7 +8,8 @@
 //! 3. [`sink`] hands out lanes, opens a batch's transaction and returns what stands ([`standing`]),
 //!    takes what was decided ([`writes`]) and commits it with the [`checkpoint`].
 //!    Events of sources without positions are told by their ids ([`event`]).
-//! 4. [`records`] reads the sidecar tables for people: status, history, dead letters.
+//! 4. [`roster`] is what the processes that share the lanes tell each other.
+//! 5. [`records`] reads the sidecar tables for people: status, history, dead letters.
 //!
 //! Nothing here knows a plugin, a policy or wasmtime: deciding is the host's.
 
@@ -28,6 +29,7 @@ pub mod family;
 pub mod waiting;
 pub mod writes;
 pub mod sink;
+pub mod roster;
 pub mod records;
 
 pub mod jetstream;

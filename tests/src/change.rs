@@ -18,6 +18,7 @@ pub fn micros(commit: u64) -> i64 {
 pub struct Change {
     source: String,
     table: String,
+    partition: u32,
     fields: Map<String, Value>,
 }
 
@@ -29,7 +30,7 @@ impl Change {
             "origin": source, "at": micros(commit),
         });
         let Value::Object(fields) = fields else { unreachable!("an object was written") };
-        Change { source: source.to_owned(), table: table.to_owned(), fields }
+        Change { source: source.to_owned(), table: table.to_owned(), partition: 0, fields }
     }
 
     /// The row is now so. `row` holds the key too.
@@ -76,10 +77,16 @@ impl Change {
         &self.table
     }
 
-    /// The subject below `prefix`, in partition 0.
+    /// The same in another partition than 0.
+    #[must_use]
+    pub fn in_partition(self, partition: u32) -> Change {
+        Change { partition, ..self }
+    }
+
+    /// The subject below `prefix`.
     #[must_use]
     pub fn subject(&self, prefix: &str) -> String {
-        format!("{prefix}.{}.0.public.{}", self.source, self.table)
+        format!("{prefix}.{}.{}.public.{}", self.source, self.partition, self.table)
     }
 
     /// The body.

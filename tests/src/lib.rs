@@ -13,10 +13,12 @@ mod change;
 mod program;
 mod told;
 mod scene;
+mod lanes;
 mod split_brain;
 
 pub use change::{Change, micros};
 pub use guests::guest;
+pub use lanes::{Lanes, delivered, shares};
 pub use program::{Ended, Running, program};
 pub use scene::{Kind, Scene};
 pub use servers::{jetstream, nats, postgres};

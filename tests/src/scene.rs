@@ -15,9 +15,9 @@ use tokio_postgres::{NoTls, SimpleQueryMessage};
 use crate::{Audit, Change, Checkpoint, Decision, Ended, Found, Letter, Report, Running, servers};
 
 /// How long to wait for something that another process does.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 /// How often to look for it.
-const LOOK: Duration = Duration::from_millis(4);
+pub(crate) const LOOK: Duration = Duration::from_millis(4);
 
 /// The kinds of sink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +41,8 @@ pub struct Scene {
     pub subjects: String,
     /// Changes in a batch, at most.
     pub rows: usize,
+    /// How many partitions the stream has.
+    pub partitions: u32,
     /// The stream's name.
     pub stream: String,
     /// Where clients connect.
@@ -81,6 +83,7 @@ impl Scene {
             format: "native".to_owned(),
             subjects: format!("{name}.{{source}}.{{partition}}.>"),
             rows: 1000,
+            partitions: 1,
             stream: name.to_uppercase(),
             nats: server.url(),
             sink,
@@ -100,13 +103,14 @@ impl Scene {
     pub fn write(&self, rest: &str) {
         let text = format!(
             "[pipeline]\nname = {:?}\nregion = {:?}\n\n[source]\nurl = {:?}\nstream = {:?}\nsubjects = {:?}\n\
-             format = {:?}\n\n[sink]\nurl = {:?}\n\n[limits]\nbatch = {{ rows = {}, linger_ms = 20 }}\n\n{rest}",
+             format = {:?}\npartitions = {}\n\n[sink]\nurl = {:?}\n\n[limits]\nbatch = {{ rows = {}, linger_ms = 20 }}\n\n{rest}",
             self.pipeline,
             self.region,
             self.nats,
             self.stream,
             self.subjects,
             self.format,
+            self.partitions,
             self.sink.url(),
             self.rows
         );
@@ -205,7 +209,7 @@ impl Scene {
         self.texts(query).await.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect()
     }
 
-    async fn try_texts(&self, query: &str) -> anyhow::Result<Vec<Vec<Option<String>>>> {
+    pub(crate) async fn try_texts(&self, query: &str) -> anyhow::Result<Vec<Vec<Option<String>>>> {
         match &self.sink {
             Database::Sqlite(file) => sqlite_texts(file, query),
             Database::Postgres(url) => postgres_texts(url, query).await,

@@ -44,6 +44,8 @@ pub struct Audit {
 /// One lane of an audit.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Lane {
+    /// Its name.
+    pub lane: String,
     /// Changes delivered, as the ledger says.
     pub delivered: u64,
     /// The sum of its dispositions.
@@ -104,7 +106,7 @@ pub struct Problem {
 }
 
 /// A lane's checkpoint, read from the sink itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Checkpoint {
     /// Everything up to here has a disposition.
     pub sequence: u64,

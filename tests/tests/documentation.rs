@@ -102,6 +102,7 @@ fn the_commands_of_the_pages_exist() {
         "completions",
         "schema",
         "parked",
+        "lanes",
         "plugin",
         "capture",
         "rehearse",

@@ -3,15 +3,16 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use reconverge_streams::{
-    checkpoint::Checkpoint,
+    checkpoint::{Checkpoint, PlanDigest},
     records::Records,
+    roster::{LaneMove, Roster},
     source::{Limits, Reader, Source},
 };
 use serde::Serialize;
 
 use crate::{config::Pipeline, decode::Decoder};
 
-use super::{RunError, ends, plan, sidecar::sidecar};
+use super::{RunError, ends, lanes, plan, sidecar::sidecar};
 
 /// What an audit found.
 #[derive(Clone, Debug, Serialize)]
@@ -63,12 +64,22 @@ pub async fn audit(pipeline: &Pipeline) -> Result<AuditReport, RunError> {
     let shapes: Vec<_> = sidecar.shapes(pipeline).await?.into_iter().map(Arc::new).collect();
     let asked = vec![plan::Asked::default(); shapes.len()];
     let plan = Arc::new(plan::plan(pipeline, &shapes, &asked, Arc::default())?);
-    let config = &pipeline.sources[0];
-    let source = ends::source(pipeline, config, false).await?;
-    let decoder = Decoder::new(plan, config);
+    let slots = lanes::slots(pipeline);
+    let mut sources = Vec::new();
+    for config in &pipeline.sources {
+        sources.push(ends::source(pipeline, config, false).await?);
+    }
+    let moves = sidecar.moves(&pipeline.name).await?;
     let mut lanes = Vec::new();
     for checkpoint in sidecar.checkpoints(Some(&pipeline.name)).await? {
-        let recount = recount(&source, &decoder, &checkpoint).await?;
+        let slot = slots.iter().find(|slot| slot.id.to_string() == checkpoint.lane);
+        let recount = match (slot, lanes::decoder(pipeline, &checkpoint.lane, &plan)) {
+            (Some(slot), Ok(decoder)) if checkpoint.plan != PlanDigest::RETIRED => {
+                let since = moves.iter().find(|made| made.lane == checkpoint.lane);
+                recount(&sources[slot.source], &decoder, &checkpoint, slot.id.partition, since).await?
+            }
+            _ => not_counted(&checkpoint),
+        };
         let sum = checkpoint.counts.sum();
         lanes.push(LaneAudit {
             balanced: checkpoint.delivered == sum,
@@ -83,31 +94,46 @@ pub async fn audit(pipeline: &Pipeline) -> Result<AuditReport, RunError> {
     Ok(AuditReport { balanced, lanes })
 }
 
+/// A lane that the pipeline does not have any more.
+fn not_counted(checkpoint: &Checkpoint) -> Recount {
+    Recount {
+        from: 0,
+        through: checkpoint.sequence,
+        changes: 0,
+        matches: None,
+        note: Some("the pipeline has no such lane any more: its ledger is a record".to_owned()),
+    }
+}
+
 async fn recount<S: Source>(
     source: &S,
     decoder: &Decoder,
     checkpoint: &Checkpoint,
+    partition: u32,
+    since: Option<&LaneMove>,
 ) -> Result<Recount, RunError> {
     let facts = source.inspect().await?;
-    let partition = checkpoint.lane.rsplit('/').next().and_then(|p| p.parse().ok()).unwrap_or(0);
-    let mut reader = source.open(partition, facts.first.saturating_sub(1)).await?;
+    let begin = since.map_or(1, |made| made.sequence + 1);
+    let expected = checkpoint.delivered - since.map_or(0, |made| made.delivered).min(checkpoint.delivered);
+    let after = begin.max(facts.first) - 1;
+    let mut reader = source.open(partition, after.min(facts.last)).await?;
     let patience = Duration::from_millis(200);
     let limits = Limits { rows: 10_000, bytes: 64 << 20, patience, linger: Duration::from_millis(5) };
-    let (mut changes, mut scanned) = (0, 0);
+    let (mut changes, mut scanned) = (0, after);
     while scanned < checkpoint.sequence.min(facts.last) {
         let mut pulled = reader.next(&limits).await?;
         scanned = pulled.scanned.max(scanned);
         pulled.deliveries.retain(|d| d.sequence <= checkpoint.sequence);
         changes += decoder.decode(pulled).items.len() as u64;
     }
-    let note = (facts.first > 1).then(|| {
+    let note = (facts.first > begin).then(|| {
         format!("the stream begins at sequence {}; what stood before it cannot be counted again", facts.first)
     });
     Ok(Recount {
-        from: facts.first,
+        from: begin.max(facts.first),
         through: checkpoint.sequence,
         changes,
-        matches: note.is_none().then_some(changes == checkpoint.delivered),
+        matches: note.is_none().then_some(changes == expected),
         note,
     })
 }

@@ -2,7 +2,10 @@
 
 use reconverge_streams::{sink::SinkError, source::SourceError};
 
-use crate::{config::Problem, lane::LaneError};
+use crate::{
+    config::Problem,
+    lane::{LaneError, RunReport},
+};
 
 /// See the module.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +30,22 @@ pub enum RunError {
         #[source]
         cause: LaneError,
     },
+    /// Some of several lanes stopped; the others ended as they were told.
+    #[error("{} of {of} lanes stopped: {}", .failed.len(), stopped(.failed))]
+    Lanes {
+        /// Their names, and why.
+        failed: Vec<(String, LaneError)>,
+        /// How many lanes the pipeline has.
+        of: usize,
+        /// What the others did.
+        done: Box<RunReport>,
+    },
+    /// The pipeline's plan is not the one that its lanes ran by.
+    #[error("the plan has changed since the lanes last ran")]
+    PlanChanged {
+        /// What would be skipped or repeated, a sentence each.
+        differences: Vec<String>,
+    },
     /// What was asked for is not there.
     #[error("{what}")]
     NotFound {
@@ -47,6 +66,10 @@ impl RunError {
             }
             RunError::Environment { hint, .. } | RunError::NotFound { hint, .. } => Some(hint),
             RunError::Lane { cause, .. } => cause.hint(),
+            RunError::Lanes { failed, .. } => failed.iter().find_map(|(_, cause)| cause.hint()),
+            RunError::PlanChanged { .. } => Some(
+                "run the old pipeline file, or put the new plan in force: `reconverge lanes move --from OLD.toml`",
+            ),
         }
     }
 
@@ -54,19 +77,28 @@ impl RunError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            RunError::Configuration(_) => 2,
+            RunError::Configuration(_) | RunError::PlanChanged { .. } => 2,
             RunError::Environment { .. } => 3,
-            RunError::Lane {
-                cause: LaneError::Sink(SinkError::Setup { .. } | SinkError::Unreachable(_)),
-                ..
+            RunError::Lane { cause, .. } => exit_code_of(cause),
+            // The gravest word that fits all: 3 only where every lane says so.
+            RunError::Lanes { failed, .. } => {
+                failed.iter().map(|(_, cause)| exit_code_of(cause)).min().unwrap_or(1)
             }
-            | RunError::Lane {
-                cause: LaneError::Source(SourceError::Setup { .. } | SourceError::Unreachable(_)),
-                ..
-            } => 3,
-            RunError::Lane { .. } | RunError::NotFound { .. } => 1,
+            RunError::NotFound { .. } => 1,
         }
     }
+}
+
+fn exit_code_of(cause: &LaneError) -> u8 {
+    match cause {
+        LaneError::Sink(SinkError::Setup { .. } | SinkError::Unreachable(_))
+        | LaneError::Source(SourceError::Setup { .. } | SourceError::Unreachable(_)) => 3,
+        _ => 1,
+    }
+}
+
+fn stopped(failed: &[(String, LaneError)]) -> String {
+    failed.iter().map(|(lane, cause)| format!("{lane} ({cause})")).collect::<Vec<_>>().join("; ")
 }
 
 impl From<SourceError> for RunError {

@@ -3,16 +3,20 @@
 //! Nothing is decided here. [`run`] is a pipeline's life; [`check`] finds all that would keep it from living;
 //! [`sidecar`], [`audit`] and [`redrive`] are the operator's.
 
+mod assign;
 mod audit;
 mod capture;
 mod check;
 mod ends;
 mod error;
+mod fleet;
 mod grade;
 mod key;
 mod laws;
 mod lawful;
+mod lanes;
 mod plan;
+mod plan_change;
 mod plugins;
 mod redrive;
 mod reload;
@@ -20,6 +24,8 @@ mod rehearse;
 mod rules;
 mod run;
 mod sidecar;
+mod steward;
+mod switch;
 mod workshop;
 
 pub use self::{
@@ -35,4 +41,5 @@ pub use self::{
     reload::{Deployment, Operator, Phase, Report, Standing, Wish},
     run::{Options, RunUntil, run},
     sidecar::{Sidecar, sidecar},
+    switch::{Moved, roster, switch},
 };

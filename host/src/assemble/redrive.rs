@@ -33,7 +33,15 @@ pub async fn redrive(pipeline: &Pipeline, sidecar: &Sidecar, id: i64) -> Result<
             hint: "only an open one can be sent again".to_owned(),
         });
     }
-    let source = ends::source(pipeline, &pipeline.sources[0], false).await?;
+    let named = letter.lane.split('/').nth(1).unwrap_or_default();
+    let config = pipeline.sources.iter().find(|source| source.name == named).ok_or_else(|| {
+        let what = format!("dead letter {id} is of source `{named}`, which the pipeline does not have");
+        RunError::NotFound {
+            what,
+            hint: "publish it to the stream by hand, then discard the letter".to_owned(),
+        }
+    })?;
+    let source = ends::source(pipeline, config, false).await?;
     let (headers, payload) = original(&source, &letter).await?;
     let mut sent: Vec<(String, String)> =
         headers.into_iter().filter(|(name, _)| name != REDRIVE && name != "Nats-Msg-Id").collect();

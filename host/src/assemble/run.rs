@@ -1,35 +1,26 @@
 //! A pipeline's life: connect, look at the tables, open the plugins, make the plan, run the lanes.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, future::Future, sync::Arc};
 
-use reconverge_streams::{
-    checkpoint::{LaneId, PlanDigest},
-    jetstream::JetStreamSource,
-    sink::{ClaimRequest, Sink},
-    source::{Limits, Source as _},
-};
+use reconverge_streams::{roster::Roster, sink::Sink};
 
 use crate::{
-    config::{OnHole, Pipeline, SinkTarget, Source},
-    generation::{Generation, Live, Recent, Rules},
-    lane::{Followed, Lane, LaneSettings, Lanes, Progress, Retry, RunReport, Until},
+    config::{Pipeline, SinkTarget},
+    lane::{Lanes, RunReport},
 };
 
 use super::{
     RunError, ends,
-    reload::{self, Artifacts, Beginning, Reloader},
+    fleet::Fleet,
+    lanes::Parts,
+    plan_change,
+    reload::{self, Beginning, Reloader},
     sidecar,
     workshop::Workshop,
 };
 
-/// How long a silent owner keeps a lane.
-const LEASE: Duration = Duration::from_secs(15);
-
-/// How long a lane waits for a message before it looks after its lease: what makes an idle one cheap.
-const PATIENCE: Duration = Duration::from_millis(250);
-
 /// When a run ends by itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum RunUntil {
     /// When it is told to.
     #[default]
@@ -38,6 +29,8 @@ pub enum RunUntil {
     CaughtUp,
     /// When everything up to this sequence has one.
     Sequence(u64),
+    /// The same, by source: each stream has its own sequences.
+    Each(BTreeMap<String, u64>),
 }
 
 /// How to run.
@@ -65,141 +58,52 @@ pub async fn run(
     if !unsupported.is_empty() {
         return Err(RunError::Configuration(unsupported));
     }
+    if let RunUntil::Sequence(_) = options.until
+        && pipeline.sources.len() > 1
+    {
+        return Err(RunError::NotFound {
+            what: "a sequence to stop at is one stream's, and the pipeline reads several".to_owned(),
+            hint: "use --until-caught-up".to_owned(),
+        });
+    }
     match &pipeline.sink.target {
         SinkTarget::Sqlite { path } => {
-            run_into(pipeline, options, &sidecar::sqlite(path)?, lanes, shutdown).await
+            run_into(pipeline, options, sidecar::sqlite(path)?, lanes, shutdown).await
         }
         SinkTarget::Postgres { url, schema } => {
-            run_into(pipeline, options, &sidecar::postgres(url, schema).await?, lanes, shutdown).await
+            run_into(pipeline, options, sidecar::postgres(url, schema).await?, lanes, shutdown).await
         }
         SinkTarget::Relay { .. } => Err(RunError::Configuration(pipeline.unsupported())),
     }
 }
 
-async fn run_into<K: Sink>(
+async fn run_into<K: Sink + Roster + 'static>(
     pipeline: &Pipeline,
     options: &Options,
-    sink: &K,
+    sink: K,
     lanes: Arc<Lanes>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<RunReport, RunError> {
     sink.prepare().await?;
-    let config = &pipeline.sources[0];
-    let source = ends::source(pipeline, config, options.ensure).await?;
-    let shapes = ends::shapes(pipeline, sink).await?.into_iter().map(Arc::new).collect::<Vec<_>>();
+    let sink = Arc::new(sink);
+    plan_change::refuse(pipeline, &*sink).await?;
+    let shapes = ends::shapes(pipeline, &*sink).await?.into_iter().map(Arc::new).collect();
     let Beginning { shelf, artifacts, store } = reload::beginning(pipeline).await?;
     let workshop = Arc::new(Workshop::new(pipeline, shapes)?);
-    let live = Arc::new(Live::new(Arc::new(first_generation(&workshop, &artifacts).await?)));
-    let recent = Arc::new(Recent::new(pipeline.reload.shadow_batches as usize));
-    let owner = options.owner.clone().unwrap_or_else(owner);
+    let parts = Parts::gather(&workshop, &artifacts, options, Arc::clone(&sink)).await?;
     let reloader = Reloader {
-        workshop: Arc::clone(&workshop),
-        live: Arc::clone(&live),
-        recent: Arc::clone(&recent),
+        workshop,
+        live: Arc::clone(&parts.live),
+        recent: Arc::clone(&parts.recent),
         lanes: Arc::clone(&lanes),
         shelf,
         running: artifacts,
         store,
-        process: owner.clone(),
+        process: parts.owner.clone(),
     };
-    let around = Around { workshop: &workshop, live: &live, recent: &recent, owner };
-    let lane = assemble(pipeline, options, config, &source, sink, &lanes, around).await?;
-    let name = lane.settings.claim.lane.to_string();
     tokio::select! {
         biased;
-        ended = lane.run(shutdown) => ended.map_err(|cause| RunError::Lane { lane: name, cause }),
+        ended = Fleet::new(pipeline, parts, lanes).run(sink, shutdown) => ended,
         () = reloader.run() => std::future::pending().await,
     }
-}
-
-/// The generation to begin with. Compiling, and trying the laws where they are required, is slow work.
-async fn first_generation(workshop: &Arc<Workshop>, artifacts: &Artifacts) -> Result<Generation, RunError> {
-    let (workshop, artifacts) = (Arc::clone(workshop), artifacts.clone());
-    let made = tokio::task::spawn_blocking(move || workshop.generation(&artifacts, None));
-    made.await.unwrap_or_else(|cause| {
-        let what = format!("the plugins could not be made ready: {cause}");
-        Err(RunError::Environment {
-            what,
-            hint: "this is a fault of Reconverge: please report it".to_owned(),
-        })
-    })
-}
-
-/// What the lanes of a process share.
-struct Around<'a> {
-    workshop: &'a Workshop,
-    live: &'a Arc<Live>,
-    recent: &'a Arc<Recent>,
-    owner: String,
-}
-
-async fn assemble<'a, K: Sink>(
-    pipeline: &Pipeline,
-    options: &Options,
-    config: &Source,
-    source: &'a JetStreamSource,
-    sink: &'a K,
-    lanes: &Lanes,
-    around: Around<'_>,
-) -> Result<Lane<'a, JetStreamSource, K>, RunError> {
-    let facts = source.inspect().await?;
-    let lane = LaneId {
-        pipeline: pipeline.name.clone(),
-        source: config.name.clone(),
-        lane: "main".to_owned(),
-        partition: 0,
-    };
-    let generation = around.live.of(&lane.to_string());
-    let Rules { plan, decoder, stages } = generation.rules(&lane.to_string()).map_err(|what| {
-        RunError::Environment { what, hint: "`reconverge check` looks at each plugin".to_owned() }
-    })?;
-    let progress = Arc::new(Progress::new(lane.to_string()));
-    lanes.insert(lane.to_string(), Arc::clone(&progress));
-    let claim = ClaimRequest {
-        lane,
-        owner: around.owner,
-        lease: LEASE,
-        stream: facts.name.clone(),
-        stream_created: facts.created,
-        plan: PlanDigest(pipeline.digest()),
-        tables: around.workshop.shapes.clone(),
-        region: pipeline.region.clone(),
-        names: Arc::clone(&plan.names),
-    };
-    let settings = LaneSettings {
-        claim,
-        limits: limits(pipeline),
-        retry: retry(pipeline),
-        generation: generation.description().to_owned(),
-        continue_over_holes: config.on_hole == OnHole::Continue,
-        until: match options.until {
-            RunUntil::Forever => Until::Forever,
-            RunUntil::CaughtUp => Until::Sequence(facts.last),
-            RunUntil::Sequence(sequence) => Until::Sequence(sequence),
-        },
-    };
-    let (live, recent) = (Arc::clone(around.live), Arc::clone(around.recent));
-    let followed = Followed::new(&generation);
-    Ok(Lane { source, sink, plan, decoder, stages, followed, live, recent, settings, progress })
-}
-
-fn limits(pipeline: &Pipeline) -> Limits {
-    Limits {
-        rows: pipeline.limits.batch_rows,
-        bytes: usize::try_from(pipeline.limits.batch_bytes).unwrap_or(usize::MAX),
-        patience: PATIENCE,
-        linger: pipeline.limits.linger,
-    }
-}
-
-fn retry(pipeline: &Pipeline) -> Retry {
-    let retry = &pipeline.limits.retry;
-    Retry { tries: retry.tries, first: retry.first, max: retry.max, factor: f64::from(retry.factor) }
-}
-
-/// A name that no other process has, and that tells where this one runs.
-fn owner() -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let host = if host.trim().is_empty() { "host" } else { host.trim() };
-    format!("{host}/{}/{}", std::process::id(), uuid::Uuid::new_v4().simple())
 }

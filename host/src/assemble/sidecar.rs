@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use reconverge_streams::{
-    checkpoint::Checkpoint,
+    checkpoint::{Checkpoint, PlanDigest},
     columns::Columns,
     postgres::PostgresSink,
     records::{
         DeadLetterRecord, DecisionRecord, GenerationRecord, KeyRecord, ParkedRecord, Query, Records,
         SourceRecord, TableRecord,
     },
+    roster::{LaneMove, Look, Presence, Roster, Switch, Takeover, Way},
     sink::{Sink, SinkError},
     sqlite::SqliteSink,
     table::TableShape,
@@ -128,5 +129,43 @@ impl Records for Sidecar {
 
     async fn generations(&self, pipeline: Option<&str>) -> Result<Vec<GenerationRecord>, SinkError> {
         of_either!(self, sink => sink.generations(pipeline))
+    }
+}
+
+impl Roster for Sidecar {
+    async fn attend(&self, presence: &Presence) -> Result<(), SinkError> {
+        of_either!(self, sink => sink.attend(presence))
+    }
+
+    async fn leave(&self, pipeline: &str, member: &str) -> Result<(), SinkError> {
+        of_either!(self, sink => sink.leave(pipeline, member))
+    }
+
+    async fn look(&self, pipeline: &str) -> Result<Look, SinkError> {
+        of_either!(self, sink => sink.look(pipeline))
+    }
+
+    async fn ways(&self, lanes: &[String]) -> Result<Vec<Way>, SinkError> {
+        of_either!(self, sink => Roster::ways(sink, lanes))
+    }
+
+    async fn takeovers(&self, pipeline: &str, limit: u32) -> Result<Vec<Takeover>, SinkError> {
+        of_either!(self, sink => sink.takeovers(pipeline, limit))
+    }
+
+    async fn remember_plan(&self, plan: PlanDigest, form: &str) -> Result<(), SinkError> {
+        of_either!(self, sink => sink.remember_plan(plan, form))
+    }
+
+    async fn plan_form(&self, plan: PlanDigest) -> Result<Option<String>, SinkError> {
+        of_either!(self, sink => sink.plan_form(plan))
+    }
+
+    async fn switch(&self, switch: &Switch) -> Result<(), SinkError> {
+        of_either!(self, sink => sink.switch(switch))
+    }
+
+    async fn moves(&self, pipeline: &str) -> Result<Vec<LaneMove>, SinkError> {
+        of_either!(self, sink => sink.moves(pipeline))
     }
 }

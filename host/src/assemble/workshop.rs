@@ -10,12 +10,11 @@ use reconverge_streams::{names::Names, table::TableShape};
 
 use crate::{
     config::Pipeline,
-    decode::Decoder,
     generation::{Generation, Rules, Trial},
     plugin::PluginEngine,
 };
 
-use super::{RunError, lawful, plan, plugins, reload::Artifacts};
+use super::{RunError, lanes, lawful, plan, plugins, reload::Artifacts};
 
 /// See the module.
 pub(super) struct Workshop {
@@ -35,6 +34,21 @@ impl Workshop {
             names: Arc::default(),
             engine: plugins::engine(pipeline)?,
             next: AtomicU64::new(1),
+        })
+    }
+
+    /// The generation to begin with, made on a thread for slow work.
+    ///
+    /// # Errors
+    /// As for [`Self::generation`].
+    pub(super) async fn first(self: &Arc<Self>, artifacts: &Artifacts) -> Result<Generation, RunError> {
+        let (workshop, artifacts) = (Arc::clone(self), artifacts.clone());
+        let made = tokio::task::spawn_blocking(move || workshop.generation(&artifacts, None));
+        made.await.unwrap_or_else(|cause| {
+            Err(RunError::Environment {
+                what: format!("the plugins could not be made ready: {cause}"),
+                hint: "this is a fault of Reconverge: please report it".to_owned(),
+            })
         })
     }
 
@@ -58,10 +72,7 @@ impl Workshop {
         let description = opened.generation_description();
         let pipeline = Arc::clone(&self.pipeline);
         let rules = move |lane: &str| {
-            let source = lane.split('/').nth(1).unwrap_or_default();
-            let source = pipeline.sources.iter().find(|s| s.name == source);
-            let source = source.ok_or_else(|| format!("lane {lane} has no source in this pipeline"))?;
-            let decoder = Arc::new(Decoder::new(Arc::clone(&plan), source));
+            let decoder = lanes::decoder(&pipeline, lane, &plan)?;
             let stages = plugins::chain(&opened, &plan).map_err(|error| error.to_string())?;
             Ok(Rules { plan: Arc::clone(&plan), decoder, stages })
         };

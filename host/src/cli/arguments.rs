@@ -115,6 +115,9 @@ pub(super) enum Command {
     /// Look at changes that could not be applied; send them again or close them
     #[command(subcommand, long_about = help::DLQ, after_long_help = help::DLQ_MORE)]
     Dlq(Dlq),
+    /// See who works on which lane; put a changed plan in force
+    #[command(subcommand, long_about = help::LANES, after_long_help = help::LANES_MORE)]
+    Lanes(Lanes),
     /// Look at rows that wait for the rows that they depend on
     #[command(subcommand, long_about = help::PARKED, after_long_help = help::PARKED_MORE)]
     Parked(Parked),
@@ -231,6 +234,26 @@ pub(super) enum Dlq {
         #[arg(long, value_name = "TEXT")]
         note: Option<String>,
         /// Who closes them
+        #[arg(long, value_name = "NAME", env = "USER", hide_env_values = true)]
+        by: Option<String>,
+    },
+}
+
+/// `lanes`.
+#[derive(Debug, Subcommand)]
+pub(super) enum Lanes {
+    /// Show the processes, the lanes and their owners, and which silent owners were overridden
+    List {
+        /// At most so many overrides, the newest first
+        #[arg(long, value_name = "N", default_value_t = 20)]
+        takeovers: u32,
+    },
+    /// Bring all lanes to one sequence, and put this file's plan in force from there
+    Move {
+        /// The pipeline file that the lanes ran by: needed where they stand apart
+        #[arg(long, value_name = "FILE")]
+        from: Option<PathBuf>,
+        /// Who asks, for those who look later
         #[arg(long, value_name = "NAME", env = "USER", hide_env_values = true)]
         by: Option<String>,
     },

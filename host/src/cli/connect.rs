@@ -90,6 +90,7 @@ impl From<RunError> for Failure {
         };
         match error {
             RunError::Configuration(problems) => failure.at(problems),
+            RunError::PlanChanged { differences } => failure.causes(differences),
             _ => failure,
         }
     }

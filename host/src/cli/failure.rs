@@ -49,6 +49,12 @@ impl Failure {
         self
     }
 
+    /// With its causes, a line each.
+    pub(super) fn causes(mut self, causes: Vec<String>) -> Failure {
+        self.causes.extend(causes);
+        self
+    }
+
     /// With the places of the pipeline file that are to blame.
     pub(super) fn at(mut self, problems: Vec<Problem>) -> Failure {
         self.problems = problems;

@@ -114,6 +114,21 @@ pub(super) const DLQ_MORE: &str = more!(
     "reconverge dlq discard 14 --note 'test data of the migration'",
 );
 
+pub(super) const LANES: &str = "\
+Shows who works on which lane, and puts a changed plan in force.
+
+A start with other tables, keys, lanes or partitions than the lanes ran by is refused with what would be \
+skipped or repeated. `move` does neither: with all processes stopped it runs the lanes that stand behind by \
+the old file, up to the farthest, and puts the new plan in force at that sequence, in one transaction. A table \
+that is new begins there.";
+pub(super) const LANES_MORE: &str = more!(
+    reads: "reconverge.checkpoint, member and takeover in the sink; `move` also the streams, and with --from it \
+            runs the old pipeline.",
+    "reconverge lanes list",
+    "reconverge lanes list --json | jq '.takeovers[]'",
+    "reconverge lanes move --from old.toml",
+);
+
 pub(super) const PARKED: &str = "\
 Looks at rows of tables with `depends_on` that stand and are not in the sink yet: a row that they name is \
 missing there. They come into the sink in the transaction that brings it, and go on taking part in conflicts \

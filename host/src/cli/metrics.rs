@@ -61,6 +61,12 @@ pub const METRICS: &[Metric] = &[
         &["lane"],
         "Source commit time of the newest change applied, seconds since 1970: time() minus it is the lag",
     ),
+    counter(
+        "reconverge_lane_barrier_wait_ms_total",
+        &["lane"],
+        "Milliseconds that the lane waited for the lanes that go before it",
+    ),
+    gauge("reconverge_members", &[], "Processes that share the pipeline's lanes, this one included"),
     gauge("reconverge_lane_running", &["lane"], "1 while the lane is claimed and works, else 0"),
 ];
 

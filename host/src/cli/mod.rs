@@ -23,6 +23,7 @@ mod story;
 mod audit;
 mod conflicts;
 mod dlq;
+mod lanes;
 mod parked;
 mod plugin;
 mod capture;
@@ -68,6 +69,7 @@ async fn perform(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Audit => audit::audit(&global).await,
         Command::Conflicts(conflicts) => conflicts::conflicts(&global, conflicts).await,
         Command::Dlq(dlq) => dlq::dlq(&global, dlq).await,
+        Command::Lanes(asked) => lanes::lanes(&global, asked).await,
         Command::Parked(parked) => parked::parked(&global, parked).await,
         Command::Capture(asked) => capture::capture(&global, &asked).await,
         Command::Rehearse(rehearse) => rehearse::rehearse(&global, &rehearse).await,

@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use crate::{
-    assemble::{self, Options, RunUntil},
+    assemble::{self, Options, RunError, RunUntil},
     lane::{Lanes, RunReport},
 };
 use reconverge_streams::disposition::Disposition;
@@ -71,10 +71,19 @@ pub(super) async fn run(global: &Global, asked: &Run) -> Result<Exit, Failure> {
         bar.talk("stopped at once; the next run goes on from the last commit\n");
         return Ok(Exit::Interrupted);
     };
-    let report =
-        ended.map_err(|error| Failure::new(Exit::Runtime, "the pipeline broke off").because(&error))??;
-    told(&report, began, has_end, &bar);
-    output::show(global.json, &report, summary)?;
+    let ended =
+        ended.map_err(|error| Failure::new(Exit::Runtime, "the pipeline broke off").because(&error))?;
+    // What the other lanes did is told before which lanes failed.
+    let done = match &ended {
+        Ok(report) => Some(report),
+        Err(RunError::Lanes { done, .. }) => Some(&**done),
+        Err(_) => None,
+    };
+    if let Some(report) = done {
+        told(report, began, has_end, &bar);
+        output::show(global.json, report, summary)?;
+    }
+    ended?;
     Ok(Exit::Done)
 }
 

@@ -99,7 +99,7 @@ async fn ready(State(lanes): State<Arc<Lanes>>) -> impl IntoResponse {
 /// The body of `/ready`.
 #[derive(Debug, Serialize)]
 struct Health {
-    /// Whether every lane works, or ended as it was told. Without a lane: not yet.
+    /// Whether every lane works, here or in another process, or ended as it was told. Without a lane: not yet.
     ready: bool,
     lanes: Vec<LaneHealth>,
 }
@@ -126,6 +126,7 @@ impl Health {
                     LaneState::Waiting(why) => ("waiting", Some(why)),
                     LaneState::Stopped => ("stopped", None),
                     LaneState::Failed(why) => ("failed", Some(why)),
+                    LaneState::Elsewhere => ("elsewhere", None),
                 };
                 let name = lane.key().clone();
                 LaneHealth { lane: name, state, why, sequence: lane.sequence(), delivered: lane.delivered() }
@@ -137,7 +138,7 @@ impl Health {
 }
 
 fn are_ready(lanes: &[LaneHealth]) -> bool {
-    !lanes.is_empty() && lanes.iter().all(|lane| matches!(lane.state, "running" | "stopped"))
+    !lanes.is_empty() && lanes.iter().all(|lane| matches!(lane.state, "running" | "stopped" | "elsewhere"))
 }
 
 #[cfg(test)]
@@ -190,7 +191,8 @@ mod tests {
     #[test]
     fn one_lane_that_waits_is_enough_to_be_not_ready() {
         let lane = |state| LaneHealth { lane: String::new(), state, why: None, sequence: 0, delivered: 0 };
-        let cases: [(&[&'static str], bool); 6] = [
+        let cases: [(&[&'static str], bool); 7] = [
+            (&["elsewhere", "running"], true),
             (&[], false),
             (&["running"], true),
             (&["running", "stopped"], true),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use reconverge_streams::{
-    checkpoint::{Checkpoint, LaneId},
+    checkpoint::{Checkpoint, LaneId, PlanDigest},
     position::Micros,
     records::{Records, SourceRecord},
     text::format_timestamp,
@@ -41,7 +41,7 @@ struct Status {
 struct LaneStatus {
     lane: String,
     stream: String,
-    /// `running`, `free` (nobody owns it), or `new` (it never ran).
+    /// `running`, `free` (nobody owns it), `new` (it never ran), or `retired` (of an earlier plan).
     state: &'static str,
     sequence: Option<u64>,
     scanned: Option<u64>,
@@ -159,7 +159,11 @@ impl LaneStatus {
         let owned = checkpoint.owner.is_some() && checkpoint.lease_until.is_some_and(|until| until > now);
         let seconds = |micros: Micros| micros / 1_000_000;
         LaneStatus {
-            state: if owned { "running" } else { "free" },
+            state: match (owned, checkpoint.plan == PlanDigest::RETIRED) {
+                (true, _) => "running",
+                (false, true) => "retired",
+                (false, false) => "free",
+            },
             sequence: Some(checkpoint.sequence),
             scanned: Some(checkpoint.scanned),
             stream_last: last,
@@ -262,10 +266,7 @@ fn age(seconds: i64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use reconverge_streams::{
-        checkpoint::PlanDigest,
-        disposition::{Counts, Disposition},
-    };
+    use reconverge_streams::disposition::{Counts, Disposition};
 
     use super::*;
 
@@ -285,7 +286,7 @@ mod tests {
             owner: Some("host/1".to_owned()),
             lease_until: Some(NOW + 12_000_000),
             generation: 2,
-            plan: PlanDigest([0; 32]),
+            plan: PlanDigest([1; 32]),
             delivered: 2,
             counts,
             committed_at: Some(NOW - 65_000_000),

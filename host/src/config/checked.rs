@@ -138,6 +138,8 @@ pub struct Limits {
     pub clock_skew: Duration,
     /// When a failed batch is tried again.
     pub retry: Retry,
+    /// How long a process that falls silent keeps its lanes.
+    pub lease: Lease,
     /// What a plugin may use.
     pub plugin: PluginLimits,
 }
@@ -153,6 +155,15 @@ pub struct Retry {
     pub max: Duration,
     /// What each pause is longer by; at least 1.
     pub factor: f32,
+}
+
+/// How long a process that falls silent keeps its lanes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// After so long without a sign of life its lanes may be taken.
+    pub stale: Duration,
+    /// How often it gives one; at most half of `stale`.
+    pub heartbeat: Duration,
 }
 
 /// What a plugin may use.

@@ -13,21 +13,12 @@ type Places = fn(&Pipeline) -> Vec<Range<usize>>;
 
 /// What is not done yet, and where a plan asks for it.
 const NOT_YET: &[(&str, Places)] = &[
-    ("several sources in one pipeline", |plan| {
-        plan.sources.iter().skip(1).map(|source| source.span.clone()).collect()
-    }),
-    ("more than one partition", |plan| {
-        plan.sources.iter().filter(|source| source.partitions > 1).map(|source| source.span.clone()).collect()
-    }),
     ("reading from a mirror", |plan| {
         plan.sources
             .iter()
             .filter(|source| !source.mirrors.is_empty())
             .map(|source| source.span.clone())
             .collect()
-    }),
-    ("lanes beside `main`", |plan| {
-        plan.lanes.iter().filter(|lane| lane.name != "main").map(|lane| lane.span.clone()).collect()
     }),
     ("a table that `depends_on` itself", |plan| {
         let own = |(place, table): (usize, &Table)| {

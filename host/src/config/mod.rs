@@ -10,6 +10,7 @@ mod checked;
 mod choices;
 mod document;
 mod environment;
+mod form;
 mod later;
 mod located;
 mod lookup;
@@ -29,14 +30,15 @@ mod tests;
 use std::path::Path;
 
 pub use checked::{
-    Artifact, Debezium, Dependency, Lane, Limits, PayloadSchema, Pipeline, Plugin, PluginLimits, Reload,
-    Retry, Sink, SinkTarget, Source, Table,
+    Artifact, Debezium, Dependency, Lane, Lease, Limits, PayloadSchema, Pipeline, Plugin, PluginLimits,
+    Reload, Retry, Sink, SinkTarget, Source, Table,
 };
 pub use choices::{
     Archive, BeforeImages, BinaryText, Deletes, Format, Laws, Leaves, LocalWrites, LogFormat, OnHole,
     SinkKind, Stage,
 };
 pub use environment::{Environment, ProcessEnvironment};
+pub use form::{PlanForm, SourceForm, TableForm};
 pub use policy::Policy;
 pub use problem::{ConfigError, Problem};
 pub use reference::markdown;

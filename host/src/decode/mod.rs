@@ -20,6 +20,7 @@ mod number;
 mod options;
 mod refusal;
 mod row;
+mod share;
 mod source_schema;
 mod spelling;
 mod table;
@@ -37,6 +38,7 @@ use reconverge_streams::{
 
 pub use options::Options;
 pub use refusal::Code;
+pub use share::Share;
 
 use crate::{batch::Batch, config::Format, plan::Plan};
 
@@ -70,6 +72,7 @@ pub struct Decoder {
     placeholder: Placeholder,
     region: Arc<str>,
     tables: Vec<TableDecoder>,
+    share: Share,
     /// By name without schema: the schemas that the plan names it with, none for any.
     by_name: HashMap<String, Vec<(Option<String>, TableId)>>,
 }
@@ -88,9 +91,17 @@ impl Decoder {
             placeholder: Placeholder::new(&options.unavailable_value),
             region: plan.names.get(plan.region),
             tables: plan.tables.iter().map(TableDecoder::new).collect(),
+            share: Share::all(),
             options,
             plan,
         }
+    }
+
+    /// The same for a lane that has only a share of its partition's messages: the others are left out, as if they had
+    /// not been delivered.
+    #[must_use]
+    pub fn for_share(self, share: Share) -> Self {
+        Decoder { share, ..self }
     }
 
     /// Decodes what a pull brought. Never fails as a whole and never panics, whatever the bytes are.
@@ -105,17 +116,34 @@ impl Decoder {
         let cells = Cells::new(&self.options, &self.placeholder, self.plan.value_bytes);
         let mut assembly = Assembly::new(self, cells, past);
         let mut json = String::new();
-        for (at, delivery) in (0..).zip(&pulled.deliveries) {
-            let taken = self.open(delivery, &mut json).and_then(|event| assembly.take(&event, at, delivery));
-            if let Err(aside) = taken {
-                assembly.aside(at, aside);
+        let through = pulled.deliveries.last().map_or(pulled.scanned, |delivery| delivery.sequence);
+        let mut ours = Vec::with_capacity(pulled.deliveries.len());
+        for delivery in pulled.deliveries {
+            let at = u32::try_from(ours.len()).expect("a batch has fewer messages than 2^32");
+            if self.take(&mut assembly, at, &delivery, &mut json) {
+                ours.push(delivery);
             }
         }
         let mut batch = assembly.finish();
-        batch.through = pulled.deliveries.last().map_or(pulled.scanned, |delivery| delivery.sequence);
-        batch.scanned = pulled.scanned.max(batch.through);
-        batch.deliveries = pulled.deliveries;
+        batch.through = through;
+        batch.scanned = pulled.scanned.max(through);
+        batch.deliveries = ours;
         batch
+    }
+
+    /// Adds a message to the batch; false where it is another lane's.
+    fn take(&self, assembly: &mut Assembly<'_>, at: u32, delivery: &Delivery, json: &mut String) -> bool {
+        match self.open(delivery, json) {
+            Ok(event) if !self.share.has(event.table) => return false,
+            Ok(event) => {
+                if let Err(aside) = assembly.take(&event, at, delivery) {
+                    assembly.aside(at, aside);
+                }
+            }
+            Err(aside) if !self.share.has_aside(&aside) => return false,
+            Err(aside) => assembly.aside(at, aside),
+        }
+        true
     }
 
     /// Reads the envelope of a message; `json` holds its JSON where the message is MessagePack.

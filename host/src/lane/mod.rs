@@ -5,6 +5,7 @@
 //! are stands in the sink. Any doubt ends the current claim, and the lane begins again from the checkpoint.
 
 mod batches;
+mod before;
 mod commit;
 mod follow;
 mod progress;
@@ -31,6 +32,7 @@ use crate::{
 pub(crate) use self::commit::refusal;
 use self::{batches::Batches, commit::Committed};
 pub use self::{
+    before::{Before, Ways},
     commit::Retry,
     follow::Followed,
     progress::{LaneState, Lanes, Progress},
@@ -39,6 +41,9 @@ pub use self::{
 
 /// How long a quiet lane waits between two signs of life to the sink.
 const IDLE: Duration = Duration::from_secs(1);
+
+/// How long a lane that passes by what is not its own waits until it tells the sink again how far it has looked.
+const LOOKED: Duration = Duration::from_millis(20);
 
 /// How often a lane, quiet or not, looks for kept rows whose parent stands.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -73,6 +78,8 @@ pub struct LaneSettings {
     pub continue_over_holes: bool,
     /// When to stop.
     pub until: Until,
+    /// The lanes that go before.
+    pub before: Before,
 }
 
 /// Why a lane stopped before it was told to.
@@ -224,6 +231,7 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         self.settings.claim.stream_created = facts.created;
         let mut claim = self.sink.claim(self.settings.claim.clone()).await?;
         let ended = self.held(&facts, &mut claim, report, shutdown).await;
+        self.progress.given_up();
         claim.abandon().await;
         claim.release().await;
         ended
@@ -281,12 +289,17 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
                 batch = next(&mut ahead, batches, &decoder) => batch?,
             };
             if batch.deliveries.is_empty() {
-                if idle_since.elapsed() >= IDLE || batch.scanned > claim.checkpoint().scanned {
+                let raised = batch.scanned > claim.checkpoint().scanned;
+                let is_told = raised && (idle_since.elapsed() >= LOOKED || self.is_end(batch.scanned));
+                if idle_since.elapsed() >= IDLE || is_told {
                     claim.idle(batch.scanned).await?;
                     self.progress.committed(claim.checkpoint());
                     idle_since = Instant::now();
                 }
                 continue;
+            }
+            if !self.let_others_go_before(batch.through, claim, shutdown.as_mut()).await? {
+                return Ok(());
             }
             let committing = self.commit(batch, claim, &mut generation);
             let (committed, decoded) = tokio::join!(committing, batches.decoded_ahead(&decoder));
@@ -324,9 +337,13 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
     }
 
     fn is_done(&self, checkpoint: &Checkpoint) -> bool {
+        self.is_end(checkpoint.scanned.max(checkpoint.sequence))
+    }
+
+    fn is_end(&self, sequence: u64) -> bool {
         match self.settings.until {
             Until::Forever => false,
-            Until::Sequence(last) => checkpoint.scanned.max(checkpoint.sequence) >= last,
+            Until::Sequence(last) => sequence >= last,
         }
     }
 

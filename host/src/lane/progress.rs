@@ -3,7 +3,7 @@
 
 use std::sync::{
     Arc, Mutex,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use dashmap::DashMap;
@@ -25,6 +25,8 @@ pub enum LaneState {
     Stopped,
     /// Ended by an error.
     Failed(String),
+    /// Another process has it.
+    Elsewhere,
 }
 
 /// One lane.
@@ -35,6 +37,7 @@ pub struct Progress {
     sequence: AtomicU64,
     stream_last: AtomicU64,
     delivered: AtomicU64,
+    claimed: AtomicBool,
 }
 
 impl Progress {
@@ -47,6 +50,7 @@ impl Progress {
             sequence: AtomicU64::new(0),
             stream_last: AtomicU64::new(0),
             delivered: AtomicU64::new(0),
+            claimed: AtomicBool::new(false),
         }
     }
 
@@ -74,6 +78,30 @@ impl Progress {
         self.delivered.load(Ordering::Relaxed)
     }
 
+    /// Whether the lane is claimed, so that its lease is to be kept.
+    #[must_use]
+    pub fn is_claimed(&self) -> bool {
+        self.claimed.load(Ordering::Relaxed)
+    }
+
+    /// Another process has the lane, and is that far.
+    pub fn elsewhere(&self, checkpoint: Option<&Checkpoint>) {
+        if let Some(checkpoint) = checkpoint {
+            self.committed(checkpoint);
+        }
+        self.set(LaneState::Elsewhere);
+    }
+
+    /// The lane ended by an error.
+    pub fn failed(&self, error: &str) {
+        self.given_up();
+        self.set(LaneState::Failed(error.to_owned()));
+    }
+
+    pub(super) fn given_up(&self) {
+        self.claimed.store(false, Ordering::Relaxed);
+    }
+
     pub(super) fn set(&self, state: LaneState) {
         let running = f64::from(u8::from(state == LaneState::Running));
         *self.state.lock().expect("no holder panics") = state;
@@ -82,6 +110,7 @@ impl Progress {
 
     pub(super) fn claimed(&self, checkpoint: &Checkpoint, facts: &StreamFacts) {
         self.stream_last.store(facts.last, Ordering::Relaxed);
+        self.claimed.store(true, Ordering::Relaxed);
         self.committed(checkpoint);
         self.set(LaneState::Running);
     }

@@ -8,7 +8,7 @@ fn here() -> &'static Path {
     Path::new(env!("CARGO_TARGET_TMPDIR"))
 }
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 14] = [
     "capture",
     "run",
     "check",
@@ -17,6 +17,7 @@ const COMMANDS: [&str; 13] = [
     "audit",
     "conflicts",
     "dlq",
+    "lanes",
     "parked",
     "plugin",
     "rehearse",
@@ -59,6 +60,8 @@ fn the_commands_of_commands_have_help() {
         &["dlq", "show"],
         &["dlq", "redrive"],
         &["dlq", "discard"],
+        &["lanes", "list"],
+        &["lanes", "move"],
         &["parked", "list"],
         &["parked", "show"],
         &["plugin", "new"],

@@ -14,6 +14,7 @@ use crate::{
     columns::{Column, Columns, State},
     position::{Micros, Position},
     records::{DeadLetterRecord, DecisionRecord, GenerationRecord},
+    roster::{LaneMove, Member, Takeover},
     standing::StandingKind,
     table::{ColumnShape, TableShape},
     waiting::Why,
@@ -49,6 +50,14 @@ pub(super) struct Contents {
     pub sources: BTreeMap<String, char>,
     /// By table, as HMAC-like digest of the key.
     pub suppressed: BTreeSet<(String, [u8; 32])>,
+    /// By pipeline and name.
+    pub members: BTreeMap<(String, String), Member>,
+    pub takeovers: Vec<Takeover>,
+    pub plans: BTreeMap<[u8; 32], String>,
+    /// By pipeline, oldest first.
+    pub moves: Vec<(String, LaneMove)>,
+    /// (table, lane, sequence): changes up to there were never the lane's.
+    pub since: Vec<(String, String, u64)>,
     /// Raised by every write of a row: what a database calls a transaction id.
     pub stamp: u64,
     /// Added to the clock: how a test lets leases end.
@@ -190,7 +199,8 @@ impl MemoryDatabase {
     /// Lets all leases end, by moving the database's clock.
     pub async fn end_leases(&self) {
         let mut state = self.state.lock().await;
-        let last = state.checkpoints.values().filter_map(|c| c.lease_until).max();
+        let leases = state.checkpoints.values().filter_map(|c| c.lease_until);
+        let last = leases.chain(state.members.values().map(|m| m.until)).max();
         state.ahead = last.unwrap_or_default().saturating_add(1).max(state.ahead);
     }
 

@@ -11,13 +11,14 @@ use super::{
     write::write,
 };
 use crate::{
-    checkpoint::Checkpoint,
+    checkpoint::{Checkpoint, PlanDigest},
     columns::Columns,
     disposition::Counts,
     family::{Family, FamilyWanted, Swept},
     names::Names,
     position::{Micros, Seen},
     records::GenerationRecord,
+    roster::{LaneStart, Takeover},
     sink::{Cause, Claim, ClaimRequest, CommitError, Problem, Sink, SinkError, TableName},
     standing::{
         Kept, LocalWrite, Standing, StandingKey, StandingKind, StandingTable, Version, Wanted, WantedTable,
@@ -86,9 +87,21 @@ impl Sink for MemorySink {
             return Err(SinkError::Held { lane, owner: owner.clone(), ends_in_ms });
         }
         checkpoint.epoch += 1;
-        checkpoint.owner = Some(request.owner.clone());
-        checkpoint.lease_until = Some(now.saturating_add(lease(&request)));
+        let previous = checkpoint.owner.replace(request.owner.clone());
+        let lease_until = checkpoint.lease_until.replace(now.saturating_add(lease(&request)));
         let checkpoint = checkpoint.clone();
+        if let Some(previous) = previous.filter(|previous| *previous != request.owner) {
+            state.takeovers.push(Takeover {
+                lane,
+                at: now,
+                owner: request.owner.clone(),
+                epoch: checkpoint.epoch,
+                sequence: checkpoint.sequence,
+                previous,
+                heartbeat_at: None,
+                lease_until,
+            });
+        }
         waiting::pause_unlike(&mut state, &request);
         let (database, aside) = (self.database.clone(), Aside::new());
         Ok(MemoryClaim { database, request, checkpoint, aside, open: None })
@@ -119,17 +132,23 @@ fn shape(state: &Contents, asked: &TableName) -> Result<TableShape, Vec<Problem>
 }
 
 fn fresh(lane: &str, request: &ClaimRequest) -> Checkpoint {
+    let (stream, stream_created) = (request.stream.clone(), request.stream_created);
+    fresh_at(&LaneStart { lane: lane.into(), stream, stream_created, sequence: 0 }, request.plan)
+}
+
+/// A lane that never ran.
+pub(super) fn fresh_at(start: &LaneStart, plan: PlanDigest) -> Checkpoint {
     Checkpoint {
-        lane: lane.into(),
-        stream: request.stream.clone(),
-        stream_created: request.stream_created,
-        sequence: 0,
-        scanned: 0,
+        lane: start.lane.clone(),
+        stream: start.stream.clone(),
+        stream_created: start.stream_created,
+        sequence: start.sequence,
+        scanned: start.sequence,
         epoch: 0,
         owner: None,
         lease_until: None,
         generation: 0,
-        plan: request.plan,
+        plan,
         delivered: 0,
         counts: Counts::default(),
         committed_at: None,

@@ -139,7 +139,7 @@ FROM pg_attribute a
 WHERE a.attrelid = to_regclass('reconverge.' || $1::text) AND a.attnum > 0 AND NOT a.attisdropped";
 
 /// The columns of layout 1, for the tables that this version reads and writes.
-const COLUMNS: [(&str, &str); 11] = [
+const COLUMNS: [(&str, &str); 15] = [
     ("meta", "one boolean, layout integer, secret bytea"),
     ("source", "id smallint, name text, region text, epoch integer, grade \"char\""),
     (
@@ -184,5 +184,17 @@ const COLUMNS: [(&str, &str); 11] = [
     (
         "generation",
         "id bigint, lane text, from_sequence bigint, plugins jsonb, at timestamp with time zone, by text",
+    ),
+    ("member", "pipeline text, name text, since timestamp with time zone, until timestamp with time zone"),
+    (
+        "takeover",
+        "id bigint, lane text, at timestamp with time zone, owner text, epoch bigint, sequence bigint, previous text, \
+         heartbeat_at timestamp with time zone, lease_until timestamp with time zone",
+    ),
+    ("plan", "digest bytea, form jsonb, since timestamp with time zone"),
+    (
+        "move",
+        "id bigint, pipeline text, at timestamp with time zone, by text, plan bytea, lane text, sequence bigint, \
+         delivered bigint",
     ),
 ];

@@ -1,7 +1,7 @@
 //! Ownership of a lane: the checkpoint row, its epoch and its lease. What is said here is the only truth about
 //! how far a lane is.
 
-use tokio_postgres::{Client, Error, Row};
+use tokio_postgres::{Error, Row};
 
 use crate::{
     checkpoint::{Checkpoint, PlanDigest},
@@ -51,8 +51,8 @@ pub(super) fn lease_seconds(request: &ClaimRequest) -> f64 {
     request.lease.as_secs_f64()
 }
 
-/// Takes the lane: raises its epoch where it is ours, free or stale. The update waits for an open batch of the
-/// old owner, because that batch holds the row's lock, and then sees what it committed.
+/// Takes the lane: raises its epoch where it is ours, free or stale, and records whom it was taken from. The lock
+/// waits for an open batch of the old owner, because that batch holds it, and what is read then is what it committed.
 pub(super) async fn claim(
     session: &mut Session,
     request: &ClaimRequest,
@@ -62,49 +62,58 @@ pub(super) async fn claim(
     let first = "INSERT INTO reconverge.checkpoint (lane, stream, stream_created, generation, plan) \
                  SELECT $1::text, $2::text, timestamptz '1970-01-01 00:00:00Z' + make_interval(secs => $3::bigint / 1e6), 0, $4::bytea \
                  ON CONFLICT DO NOTHING";
-    let take = format!(
-        "UPDATE reconverge.checkpoint c SET epoch = c.epoch + 1, owner = $2::text, heartbeat_at = clock_timestamp(), \
-           lease_until = clock_timestamp() + make_interval(secs => $3::float8) \
-         WHERE c.lane = $1::text AND c.plan = $4::bytea \
-           AND (c.owner IS NULL OR c.owner = $2 OR c.lease_until IS NULL OR c.lease_until <= clock_timestamp()) \
-         RETURNING {COLUMNS}"
-    );
     let created = Param::Int8(request.stream_created);
     let params =
         vec![Param::Text(lane), Param::Text(&request.stream), created, Param::Bytea(&request.plan.0)];
     session.query(first, params).await.map_err(failed)?;
-    let before = holder(&session.client, lane).await.map_err(failed)?;
-    let lease = Param::Float8(lease_seconds(request));
-    let params = vec![Param::Text(lane), Param::Text(&request.owner), lease, Param::Bytea(&request.plan.0)];
-    let taken = session.query(&take, params).await.map_err(failed)?;
-    if let Some(row) = taken.first() {
-        if let Some(old) = before.filter(|old| *old != request.owner) {
-            tracing::warn!(lane, owner = old, "stale owner overridden");
-        }
-        return read(row).map_err(unlike);
+    session.say("BEGIN").await.map_err(failed)?;
+    let taken = take(session, request, lane).await;
+    let end = session.say(if taken.is_ok() { "COMMIT" } else { "ROLLBACK" }).await;
+    let taken = taken?;
+    end.map_err(failed)?;
+    Ok(taken)
+}
+
+/// Inside a transaction: looks at the lane under its lock, and takes it where it may be taken.
+async fn take(session: &mut Session, request: &ClaimRequest, lane: &str) -> Result<Checkpoint, SinkError> {
+    let failed = |e: Error| fate::sink_error(&e, "claiming the lane");
+    let look = "SELECT plan, owner, (extract(epoch FROM lease_until - clock_timestamp()) * 1000)::bigint \
+                FROM reconverge.checkpoint WHERE lane = $1::text FOR UPDATE";
+    let rows = session.query(look, vec![Param::Text(lane)]).await.map_err(failed)?;
+    let row = rows.first().ok_or_else(|| SinkError::Fenced(lane.into()))?;
+    let (stored, owner, ends_in_ms) = held(row).map_err(unlike)?;
+    if stored != request.plan {
+        return Err(SinkError::OtherPlan { lane: lane.into(), stored, asked: request.plan });
     }
-    Err(refusal(&session.client, request, lane).await.map_err(failed)?)
+    let other = owner.filter(|owner| *owner != request.owner);
+    if let (Some(owner), Some(ends_in_ms)) = (&other, ends_in_ms.filter(|ms| *ms > 0)) {
+        return Err(SinkError::Held { lane: lane.into(), owner: owner.clone(), ends_in_ms });
+    }
+    if let Some(old) = &other {
+        let record = "INSERT INTO reconverge.takeover (lane, owner, epoch, sequence, previous, heartbeat_at, lease_until) \
+                      SELECT lane, $2::text, epoch + 1, sequence, owner, heartbeat_at, lease_until \
+                      FROM reconverge.checkpoint WHERE lane = $1::text";
+        let params = vec![Param::Text(lane), Param::Text(&request.owner)];
+        session.query(record, params).await.map_err(failed)?;
+        tracing::warn!(lane, owner = old, "lane.takeover");
+    }
+    let update = format!(
+        "UPDATE reconverge.checkpoint SET epoch = epoch + 1, owner = $2::text, heartbeat_at = clock_timestamp(), \
+           lease_until = clock_timestamp() + make_interval(secs => $3::float8) \
+         WHERE lane = $1::text RETURNING {COLUMNS}"
+    );
+    let lease = Param::Float8(lease_seconds(request));
+    let params = vec![Param::Text(lane), Param::Text(&request.owner), lease];
+    let rows = session.query(&update, params).await.map_err(failed)?;
+    read(rows.first().ok_or_else(|| SinkError::Fenced(lane.into()))?).map_err(unlike)
 }
 
-async fn holder(client: &Client, lane: &str) -> Result<Option<String>, Error> {
-    let row = client.query_opt("SELECT owner FROM reconverge.checkpoint WHERE lane = $1", &[&lane]).await?;
-    Ok(row.and_then(|r| r.get(0)))
-}
-
-/// Why the lane could not be taken.
-async fn refusal(client: &Client, request: &ClaimRequest, lane: &str) -> Result<SinkError, Error> {
-    let why = "SELECT plan, owner, (extract(epoch FROM lease_until - clock_timestamp()) * 1000)::bigint \
-               FROM reconverge.checkpoint WHERE lane = $1";
-    let row = client.query_one(why, &[&lane]).await?;
-    let plan: Vec<u8> = row.get(0);
-    let (owner, ends_in): (Option<String>, Option<i64>) = (row.get(1), row.get(2));
-    let stored = PlanDigest(plan.try_into().unwrap_or_default());
-    Ok(if stored == request.plan {
-        let ends_in_ms = ends_in.unwrap_or_default().max(0);
-        SinkError::Held { lane: lane.into(), owner: owner.unwrap_or_default(), ends_in_ms }
-    } else {
-        SinkError::OtherPlan { lane: lane.into(), stored, asked: request.plan }
-    })
+/// Plan, owner, and how many milliseconds its lease still runs.
+fn held(row: &Row) -> Result<(PlanDigest, Option<String>, Option<i64>), Unlike> {
+    let plan = cells::raw(row, 0)?.unwrap_or_default();
+    let owner = cells::raw(row, 1)?.map(|raw| cells::utf8(raw).map(String::from)).transpose()?;
+    let ends_in = cells::raw(row, 2)?.map(cells::int).transpose()?;
+    Ok((PlanDigest(plan.try_into().map_err(|_| Unlike("digest"))?), owner, ends_in))
 }
 
 /// A stored value is not laid out as it should be.

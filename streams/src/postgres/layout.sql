@@ -87,6 +87,23 @@ CREATE INDEX IF NOT EXISTS seen_event_at ON reconverge.seen_event (at);
 CREATE TABLE IF NOT EXISTS reconverge.generation (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, lane text NOT NULL, from_sequence bigint NOT NULL,
   plugins jsonb NOT NULL, at timestamptz NOT NULL DEFAULT now(), by text NOT NULL);
+CREATE TABLE IF NOT EXISTS reconverge.member (       -- processes that share a pipeline's lanes
+  pipeline text NOT NULL, name text NOT NULL,
+  since timestamptz NOT NULL DEFAULT clock_timestamp(),
+  until timestamptz NOT NULL,                        -- silent past it: does not count any more
+  PRIMARY KEY (pipeline, name));
+CREATE TABLE IF NOT EXISTS reconverge.takeover (     -- each override of an owner that fell silent
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, lane text NOT NULL,
+  at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  owner text NOT NULL, epoch bigint NOT NULL, sequence bigint NOT NULL, -- the new one, and where it went on
+  previous text NOT NULL, heartbeat_at timestamptz, lease_until timestamptz); -- the one that was overridden
+CREATE TABLE IF NOT EXISTS reconverge.plan (         -- what the digests in checkpoint.plan stand for
+  digest bytea PRIMARY KEY, form jsonb NOT NULL, since timestamptz NOT NULL DEFAULT clock_timestamp());
+CREATE TABLE IF NOT EXISTS reconverge.move (         -- each switch from one plan to the next
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, pipeline text NOT NULL,
+  at timestamptz NOT NULL DEFAULT clock_timestamp(), by text NOT NULL, plan bytea NOT NULL,
+  lane text NOT NULL, sequence bigint NOT NULL,      -- where it went on
+  delivered bigint NOT NULL);                        -- what its ledger held by then
 CREATE TABLE IF NOT EXISTS reconverge.failover (     -- region_version and the record of each failover
   version int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, from_region text, to_region text NOT NULL,
   reason text NOT NULL, votes jsonb NOT NULL, forced_by text, high_water jsonb NOT NULL,

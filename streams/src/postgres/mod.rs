@@ -12,7 +12,8 @@
 //! 4. `write` sends a batch in one go: `steps` over the user's tables (`target`, `params`), then the `sidecar`
 //!    with its `versions`.
 //!    What cannot be written so goes row by row (`order`); `fate` says what an error means.
-//! 5. `records` reads for people, `parked` the rows that wait.
+//! 5. `roster` is what processes tell each other, `switch` puts another plan in force. `records` reads for people,
+//!    `parked` the rows that wait.
 //!
 //! One connection a lane, without a pool: a batch is a transaction, and its locks are the session's.
 
@@ -47,6 +48,8 @@ mod write;
 mod order;
 mod records;
 mod parked;
+mod roster;
+mod switch;
 
 use std::sync::Arc;
 

@@ -79,6 +79,13 @@ pub(super) fn claim(conn: &Connection, request: &ClaimRequest, now: Micros) -> r
     {
         return Ok(Claimed::Held { owner: owner.clone(), ends_in_ms: (until - now).div_euclid(1000) + 1 });
     }
+    if let Some(previous) = &other {
+        let record = "INSERT INTO reconverge_takeover
+            (lane, at, owner, epoch, sequence, previous, heartbeat_at, lease_until)
+            SELECT lane, ?2, ?3, epoch + 1, sequence, ?4, heartbeat_at, lease_until
+            FROM reconverge_checkpoint WHERE lane = ?1";
+        conn.execute(record, (&lane, now, &request.owner, previous))?;
+    }
     let update =
         "UPDATE reconverge_checkpoint SET epoch = epoch + 1, owner = ?2, lease_until = ?3, heartbeat_at = ?4
                   WHERE lane = ?1";

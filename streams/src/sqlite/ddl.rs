@@ -69,6 +69,16 @@ CREATE INDEX reconverge_seen_event_at ON reconverge_seen_event (at);
 CREATE TABLE reconverge_generation (
   id INTEGER PRIMARY KEY, lane TEXT NOT NULL, from_sequence INTEGER NOT NULL,
   plugins TEXT NOT NULL, at INTEGER NOT NULL, by TEXT NOT NULL);
+CREATE TABLE reconverge_member (
+  pipeline TEXT NOT NULL, name TEXT NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL,
+  PRIMARY KEY (pipeline, name)) WITHOUT ROWID;
+CREATE TABLE reconverge_takeover (
+  id INTEGER PRIMARY KEY, lane TEXT NOT NULL, at INTEGER NOT NULL, owner TEXT NOT NULL, epoch INTEGER NOT NULL,
+  sequence INTEGER NOT NULL, previous TEXT NOT NULL, heartbeat_at INTEGER, lease_until INTEGER);
+CREATE TABLE reconverge_plan (digest BLOB PRIMARY KEY, form TEXT NOT NULL, since INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE reconverge_move (
+  id INTEGER PRIMARY KEY, pipeline TEXT NOT NULL, at INTEGER NOT NULL, by TEXT NOT NULL, plan BLOB NOT NULL,
+  lane TEXT NOT NULL, sequence INTEGER NOT NULL, delivered INTEGER NOT NULL);
 CREATE TABLE reconverge_failover (
   version INTEGER PRIMARY KEY, from_region TEXT, to_region TEXT NOT NULL, reason TEXT NOT NULL,
   votes TEXT NOT NULL, forced_by TEXT, high_water TEXT NOT NULL, started_at INTEGER NOT NULL, completed_at INTEGER);

@@ -70,6 +70,8 @@ mod row;
 mod history;
 mod records;
 mod parked;
+mod roster;
+mod switch;
 mod errors;
 
 pub use claim::SqliteClaim;
@@ -181,7 +183,7 @@ impl Sink for SqliteSink {
         let checkpoint = match claimed {
             checkpoint::Claimed::Ours(checkpoint, None) => checkpoint,
             checkpoint::Claimed::Ours(checkpoint, Some(before)) => {
-                tracing::warn!(lane = name, epoch = checkpoint.epoch, owner = before, "lane taken over");
+                tracing::warn!(lane = name, epoch = checkpoint.epoch, owner = before, "lane.takeover");
                 checkpoint
             }
             checkpoint::Claimed::Held { owner, ends_in_ms } => {

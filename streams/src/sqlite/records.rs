@@ -28,7 +28,7 @@ use crate::{
 
 impl SqliteSink {
     /// Reads from the sidecar; `T::default()` where there is none yet.
-    async fn read<T: Default + Send + 'static>(
+    pub(super) async fn read<T: Default + Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, SinkError> {
@@ -146,7 +146,7 @@ impl Records for SqliteSink {
 }
 
 /// How the lanes of a pipeline begin; of all pipelines: with anything.
-fn lanes_of(pipeline: Option<&str>) -> String {
+pub(super) fn lanes_of(pipeline: Option<&str>) -> String {
     pipeline.map(|p| format!("{p}/")).unwrap_or_default()
 }
 

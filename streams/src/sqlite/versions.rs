@@ -80,7 +80,7 @@ impl<'c> Reader<'c> {
 
     /// The gate of a lane over a table without versions.
     pub(super) fn gate(&mut self, lane: &Lane, target: i64) -> rusqlite::Result<Vec<Seen>> {
-        let mut rows = self.statement.query((target, gate_key(lane)))?;
+        let mut rows = self.statement.query((target, gate_key(&lane.name)))?;
         match rows.next()? {
             Some(row) => Ok(seen(self.conn, lane, row)?.into_vec()),
             None => Ok(Vec::new()),
@@ -89,9 +89,9 @@ impl<'c> Reader<'c> {
 }
 
 /// The key of a gate: no canonical key begins with this byte.
-fn gate_key(lane: &Lane) -> Vec<u8> {
+pub(super) fn gate_key(lane: &str) -> Vec<u8> {
     let mut key = vec![0xFF];
-    key.extend_from_slice(lane.name.as_bytes());
+    key.extend_from_slice(lane.as_bytes());
     key
 }
 
@@ -166,7 +166,7 @@ impl<'c> Writer<'c> {
         self.bind_seen(lane, gate)?;
         let s = &mut self.statement;
         s.raw_bind_parameter(1, target)?;
-        s.raw_bind_parameter(2, gate_key(lane))?;
+        s.raw_bind_parameter(2, gate_key(&lane.name))?;
         s.raw_bind_parameter(3, GATE.to_string())?;
         s.raw_bind_parameter(4, origin)?;
         s.raw_bind_parameter(5, first.live_at)?;

@@ -3,7 +3,7 @@
 
 use std::future::Future;
 
-use reconverge_streams::{logical::Logical, records::Records, sink::Sink};
+use reconverge_streams::{logical::Logical, records::Records, roster::Roster, sink::Sink};
 
 /// A column of a table of the suite.
 #[derive(Clone, Debug)]
@@ -83,7 +83,7 @@ pub fn quoted(names: &[&str]) -> String {
 
 /// A database for one test, gone when it is dropped.
 pub trait Fixture: Send + Sync + Sized {
-    type Sink: Sink + Records + 'static;
+    type Sink: Sink + Records + Roster + 'static;
 
     /// An empty database: no sidecar, no tables.
     fn fresh() -> impl Future<Output = Self> + Send;

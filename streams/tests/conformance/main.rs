@@ -16,6 +16,7 @@ mod sidecar;
 mod family;
 mod waiting;
 mod events;
+mod roster;
 
 mod cut;
 mod memory;
@@ -130,6 +131,13 @@ macro_rules! every_case {
                 events_of_tables_and_sources_do_not_mix
                 old_events_go
                 grades_are_kept;
+            roster: members_come_and_go
+                attending_keeps_the_lanes_that_are_held
+                an_override_is_recorded
+                ways_tell_how_far_lanes_are
+                a_plan_is_remembered_by_its_digest
+                a_switch_waits_for_nobody_and_fences_the_old
+                a_switch_takes_the_gates_along;
         }
     };
 }

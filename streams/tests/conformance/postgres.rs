@@ -155,8 +155,11 @@ impl Fixture for Postgres {
     }
 
     async fn end_leases(&self) {
-        self.batch("UPDATE reconverge.checkpoint SET lease_until = clock_timestamp() - interval '1 second'")
-            .await;
+        self.batch(
+            "UPDATE reconverge.checkpoint SET lease_until = clock_timestamp() - interval '1 second'; \
+             UPDATE reconverge.member SET until = clock_timestamp() - interval '1 second'",
+        )
+        .await;
     }
 
     async fn add_column(&self, table: &Table, name: &str, logical: Logical) {

@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use super::Checker;
-use crate::config::checked::{Limits, PluginLimits, Retry};
+use crate::config::checked::{Lease, Limits, PluginLimits, Retry};
 use crate::config::located::At;
 use crate::config::quantity::Size;
 use crate::config::raw;
 
 /// Below one page of memory no plugin starts.
 const PAGE_BYTES: u64 = 64 << 10;
+
+/// The shortest pause between two signs of life.
+const HEARTBEAT_MIN: Duration = Duration::from_millis(100);
 
 impl Checker<'_> {
     pub(super) fn limits(&mut self, limits: &raw::Limits) -> Limits {
@@ -26,6 +29,7 @@ impl Checker<'_> {
             value_bytes: limits.value_bytes.bytes,
             clock_skew: limits.clock_skew.duration,
             retry: self.retry(&limits.retry),
+            lease: self.lease(&limits.lease),
             plugin: PluginLimits {
                 memory_bytes: plugin.memory.bytes,
                 fuel_base: plugin.fuel_base.get(),
@@ -42,6 +46,20 @@ impl Checker<'_> {
                 .label(format!("at least {least} bytes"))
                 .help("leave it out for the default");
         }
+    }
+
+    fn lease(&mut self, lease: &At<raw::Lease>) -> Lease {
+        let (stale, heartbeat) = (lease.stale.duration, lease.heartbeat.duration);
+        if heartbeat < HEARTBEAT_MIN {
+            self.refuse(lease.span(), "`limits.lease.heartbeat` is too short")
+                .label("at least 100 ms")
+                .help("each is a write to the sink; 5s is the default");
+        } else if heartbeat > stale / 2 {
+            self.refuse(lease.span(), "`limits.lease.heartbeat` is more than half of `stale`")
+                .label("one late sign of life would cost the lanes")
+                .help("such as lease = { stale = \"15s\", heartbeat = \"5s\" }");
+        }
+        Lease { stale, heartbeat }
     }
 
     fn retry(&mut self, retry: &At<raw::Retry>) -> Retry {

@@ -22,6 +22,8 @@ pub(in crate::config) struct Limits {
     pub clock_skew: Period,
     /// How often a failed batch is tried again, and when.
     pub retry: At<Retry>,
+    /// How long a process that falls silent keeps its lanes.
+    pub lease: At<Lease>,
     /// What a plugin may use.
     pub plugin: Plugin,
 }
@@ -34,6 +36,7 @@ impl Default for Limits {
             value_bytes: At::nowhere(Size::mib(16)),
             clock_skew: Period::seconds(10),
             retry: At::nowhere(Retry::default()),
+            lease: At::nowhere(Lease::default()),
             plugin: Plugin::default(),
         }
     }
@@ -92,6 +95,22 @@ impl Default for Retry {
     fn default() -> Self {
         let tries = NonZeroU32::new(5).expect("five is not zero");
         Self { tries, first_ms: 500, max_ms: 8000, factor: 2.0 }
+    }
+}
+
+/// How long a process that falls silent keeps its lanes.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::config) struct Lease {
+    /// After so long without a sign of life its lanes may be taken by another process.
+    pub stale: Period,
+    /// How often a process gives a sign of life; at most half of `stale`.
+    pub heartbeat: Period,
+}
+
+impl Default for Lease {
+    fn default() -> Self {
+        Self { stale: Period::seconds(15), heartbeat: Period::seconds(5) }
     }
 }
 

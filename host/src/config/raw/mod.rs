@@ -20,7 +20,7 @@ use super::choices::{LocalWrites, LogFormat, SinkKind};
 use super::located::At;
 use super::quantity::Period;
 
-pub(super) use limits::{Limits, Retry};
+pub(super) use limits::{Lease, Limits, Retry};
 pub(super) use plugin::Plugin;
 pub(super) use source::{Debezium, Source, Sources};
 pub(super) use table::{DependsOn, PayloadSchema, Policy, Table};

@@ -67,7 +67,7 @@ fn the_whole_form_is_read() {
 fn what_comes_later_is_checked_and_then_refused_with_its_place() {
     let plan = read(WHOLE).unwrap();
     let refused: Vec<_> = plan.unsupported().iter().map(|p| p.message().to_owned()).collect();
-    for what in ["reading from a mirror", "lanes beside `main`", "`laws"] {
+    for what in ["reading from a mirror", "`laws"] {
         assert!(refused.iter().any(|message| message.starts_with(what)), "{what} in {refused:?}");
     }
 }
@@ -94,7 +94,7 @@ fn several_sources_have_names_and_make_key_images_doubtful() {
     let names: Vec<_> = plan.sources.iter().map(|source| source.name.as_str()).collect();
     assert_eq!(names, ["east", "west"]);
     assert!(plan.has_several_sources());
-    assert_eq!(plan.unsupported()[0].position().0, 10);
+    assert!(plan.unsupported().is_empty());
     assert!(plan.warnings[0].message().contains("needs full before images"));
     assert!(read(&text.replace("key = [", "before_images = \"full\"\nkey = [")).unwrap().warnings.is_empty());
 }

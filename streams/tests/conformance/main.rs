@@ -68,6 +68,7 @@ macro_rules! every_case {
                 keys_of_several_columns
                 the_gate_of_a_table_without_versions;
             writing: only_named_columns_are_written
+                a_needed_column_may_be_left_out_of_a_row_that_is_there
                 a_default_fills_a_new_row
                 a_delete_takes_the_row
                 a_delete_of_nothing_is_nothing

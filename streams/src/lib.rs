@@ -24,6 +24,7 @@ pub mod checkpoint;
 pub mod standing;
 pub mod family;
 pub mod waiting;
+pub mod retention;
 pub mod writes;
 pub mod sink;
 pub mod records;

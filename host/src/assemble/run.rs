@@ -12,7 +12,7 @@ use reconverge_streams::{
 use crate::{
     config::{OnHole, Pipeline, SinkTarget, Source},
     generation::{Live, Recent, Rules},
-    lane::{Followed, Lane, LaneSettings, Lanes, Progress, Retry, RunReport, Until},
+    lane::{Followed, Kept, Lane, LaneSettings, Lanes, Progress, Retry, RunReport, Until},
 };
 
 use super::{
@@ -164,6 +164,7 @@ async fn assemble<'a, K: Sink>(
             RunUntil::CaughtUp => Until::Sequence(facts.last),
             RunUntil::Sequence(sequence) => Until::Sequence(sequence),
         },
+        kept: Kept { history_days: pipeline.limits.history_days, tombstones: pipeline.limits.tombstones },
     };
     let (live, recent) = (Arc::clone(around.live), Arc::clone(around.recent));
     let followed = Followed::new(&generation);

@@ -9,6 +9,7 @@ mod commit;
 mod follow;
 mod progress;
 mod report;
+mod retention;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -27,12 +28,13 @@ use crate::{
     stages::Stages,
 };
 
-use self::{batches::Batches, commit::Committed};
+use self::{batches::Batches, commit::Committed, retention::Tidying};
 pub use self::{
     commit::Retry,
     follow::Followed,
     progress::{LaneState, Lanes, Progress},
     report::RunReport,
+    retention::Kept,
 };
 
 /// How long a quiet lane waits between two signs of life to the sink.
@@ -71,6 +73,8 @@ pub struct LaneSettings {
     pub continue_over_holes: bool,
     /// When to stop.
     pub until: Until,
+    /// How long history and tombstones are kept.
+    pub kept: Kept,
 }
 
 /// Why a lane stopped before it was told to.
@@ -249,7 +253,9 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         tracing::info!(lane = %self.settings.claim.lane, sequence = from, generation, "lane.claimed");
         self.progress.claimed(claim.checkpoint(), facts);
         let mut batches = Batches::new(reader, self.settings.limits.clone(), self.settings.until);
-        self.batches(&mut batches, claim, generation, report, shutdown).await
+        let mut tidying = Tidying::new(self.settings.kept, self.plan.clock_skew_us);
+        self.batches(&mut batches, claim, generation, &mut tidying, report, shutdown).await?;
+        Ok(tidying.tidy(claim).await?)
     }
 
     async fn batches(
@@ -257,6 +263,7 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         batches: &mut Batches<S::Reader>,
         claim: &mut K::Claim,
         mut generation: i64,
+        tidying: &mut Tidying,
         report: &mut RunReport,
         mut shutdown: std::pin::Pin<&mut impl Future<Output = ()>>,
     ) -> Result<(), LaneError> {
@@ -273,6 +280,9 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
                 self.sweep(claim, generation, report).await?;
                 swept_at = Instant::now();
             }
+            if tidying.is_due() {
+                tidying.tidy(claim).await?;
+            }
             let batch = tokio::select! {
                 biased;
                 () = shutdown.as_mut() => return Ok(()),
@@ -286,10 +296,12 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
                 }
                 continue;
             }
+            let newest = Tidying::newest(&batch);
             let committing = self.commit(batch, claim, &mut generation);
             let (committed, decoded) = tokio::join!(committing, batches.decoded_ahead(&decoder));
             let Committed { resolved, checkpoint } = committed?;
             ahead = Some(Ahead { batch: decoded, under: decoder });
+            tidying.note(newest);
             batches.release(checkpoint.sequence).await;
             self.progress.committed(&checkpoint);
             report.add(&resolved, &self.plan);

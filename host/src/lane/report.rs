@@ -39,6 +39,15 @@ impl RunReport {
             }
             row.retain(|_, n| *n > 0);
         }
+        for ((table, kind, outcome), n) in &resolved.conflicts {
+            metrics::counter!(
+                "reconverge_conflicts_total",
+                "table" => plan.table(*table).shape.name.clone(),
+                "kind" => *kind,
+                "outcome" => outcome.word()
+            )
+            .increment(*n);
+        }
         metrics::counter!("reconverge_batches_total").increment(1);
         metrics::counter!("reconverge_local_writes_total").increment(resolved.local_writes);
     }

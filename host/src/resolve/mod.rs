@@ -19,6 +19,7 @@ mod stamp;
 mod column_merge;
 mod counter;
 mod compare;
+mod too_old;
 mod history;
 mod family;
 mod table;
@@ -26,7 +27,7 @@ mod settle;
 mod net;
 mod refused;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use reconverge_streams::{
     disposition::{Counts, Disposition},
@@ -55,6 +56,8 @@ pub struct Resolved {
     pub reclassified: Vec<(TableId, Disposition, Disposition)>,
     /// Rows that the application wrote and the batch met.
     pub local_writes: u64,
+    /// Conflicts by table, kind and outcome, for metrics.
+    pub conflicts: BTreeMap<(TableId, &'static str, Disposition), u64>,
 }
 
 /// In place of a change's index: a row that came into the sink or left it through its parent.

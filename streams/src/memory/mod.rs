@@ -5,5 +5,6 @@ pub mod database;
 pub mod sink;
 mod family;
 mod waiting;
+mod retention;
 mod write;
 mod records;

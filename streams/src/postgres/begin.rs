@@ -18,6 +18,7 @@ use super::{
     fate::{self, Fate},
     kept, lane,
     params::Param,
+    retention,
     session::{self, Call, Session},
     standing::{self, Found, Known, Open},
     target::Target,
@@ -121,8 +122,13 @@ impl PostgresClaim {
         wanted: &Wanted,
         picked: &[Option<Vec<u32>>],
     ) -> Result<(Stood, u32), NotBegun> {
-        let (xid, found) = self.ask(wanted, picked).await?;
-        Ok((self.put_together(&wanted.tables, picked, found).await?, xid))
+        let (xid, found, horizons) = self.ask(wanted, picked).await?;
+        let (mut tables, known) = self.put_together(&wanted.tables, picked, found).await?;
+        for (standing, table) in tables.iter_mut().zip(&wanted.tables) {
+            let id = self.facts.target(table.table).id;
+            standing.too_old_through = horizons.iter().find(|(target, _)| *target == id).map(|(_, at)| *at);
+        }
+        Ok(((tables, known), xid))
     }
 
     /// What was found, as what stands; what has to be asked besides is asked: kept rows, times of local writes.
@@ -162,13 +168,14 @@ impl PostgresClaim {
         Ok((tables, known))
     }
 
-    /// Sends all statements of a batch's beginning; gives the transaction's id, and per table the rows of its
-    /// versions and its own.
+    /// Sends all statements of a batch's beginning; gives the transaction's id, per table the rows of its versions and
+    /// its own, and the tables' horizons. Those are asked last: a tombstone that the versions did not show any more has
+    /// then raised its table's horizon already.
     async fn ask(
         &mut self,
         wanted: &Wanted,
         picked: &[Option<Vec<u32>>],
-    ) -> Result<(u32, FoundRows), NotBegun> {
+    ) -> Result<(u32, FoundRows, Vec<(i16, Micros)>), NotBegun> {
         let server = |e| NotBegun::Server(e, None);
         let statement = self.session.prepare(standing::LOCK).await.map_err(server)?;
         let gate = [standing::gate_key(&self.facts.lane)];
@@ -176,6 +183,8 @@ impl PostgresClaim {
         let mut calls = vec![Call { statement, params: vec![Param::Text(&self.facts.lane), epoch, from] }];
         let asked = questions(&mut self.session, &self.facts, &wanted.tables, picked, &gate).await;
         calls.extend(asked?);
+        let statement = self.session.prepare(retention::HORIZONS).await.map_err(server)?;
+        calls.push(Call { statement, params: Vec::new() });
         self.in_transaction = true;
         let mut results = self.session.pipeline(Some("BEGIN"), calls, None).await.into_iter();
         let mut next = || results.next().transpose();
@@ -183,7 +192,9 @@ impl PostgresClaim {
         let lock = next().map_err(server)?.unwrap_or_default();
         let xid =
             lock.first().map(|row| cells::raw(row, 0)).transpose()?.flatten().ok_or(NotBegun::Fenced)?;
-        Ok((cells::xid(xid)?, answers(&wanted.tables, &mut results)?))
+        let found = answers(&wanted.tables, &mut results)?;
+        let horizons = results.next().transpose().map_err(server)?.unwrap_or_default();
+        Ok((cells::xid(xid)?, found, horizons.iter().map(|row| (row.get(0), row.get(1))).collect()))
     }
 
     /// When the application's writes committed, as far as the server still knows.

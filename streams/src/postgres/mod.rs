@@ -36,6 +36,7 @@ mod claim;
 mod begin;
 mod kept;
 mod waiting;
+mod retention;
 mod drift;
 mod family;
 mod sweep;

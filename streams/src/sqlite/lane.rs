@@ -136,7 +136,7 @@ impl Table {
         affinities: &[Affinity],
         has_triggers: bool,
     ) -> Self {
-        let stored = |(column, affinity): (&crate::table::ColumnShape, &Affinity)| Stored {
+        let stored = |(column, affinity): (&ColumnShape, &Affinity)| Stored {
             affinity: *affinity,
             name_hash: xxh3_64(column.name.as_bytes()),
         };

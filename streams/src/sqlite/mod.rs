@@ -63,6 +63,7 @@ mod standing;
 mod versions;
 mod kept;
 mod waiting;
+mod retention;
 mod family;
 mod rows;
 mod row;
@@ -204,7 +205,6 @@ impl Sink for SqliteSink {
             checkpoint: *checkpoint,
             clock: self.clock.clone(),
             turn: None,
-            tidied_at: 0,
         })
     }
 }

@@ -15,6 +15,7 @@ mod values;
 mod sidecar;
 mod family;
 mod waiting;
+mod retention;
 
 mod cut;
 mod memory;
@@ -78,6 +79,9 @@ macro_rules! every_case {
                 a_claim_works_on_after_abandon
                 the_ledger_adds_up_over_batches_and_restarts
                 many_rows_in_one_batch;
+            retention: tombstones_go_in_steps_and_leave_a_horizon
+                a_source_or_a_lane_that_is_behind_keeps_tombstones
+                tombstones_stay_for_their_time;
             guilt: unique_values_swap_within_a_batch
                 a_unique_value_moves_from_a_deleted_row
                 a_real_clash_is_guilty

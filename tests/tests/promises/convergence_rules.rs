@@ -308,3 +308,34 @@ async fn promise_06_two_regions_that_both_wrote_end_with_the_same_rows() {
         assert!(in_east.iter().any(|found| found == row), "{row}\n{in_east:#?}");
     }
 }
+
+/// A tombstone goes when its source has passed it, and what comes after that is told, and brings nothing back.
+#[tokio::test]
+async fn promise_06_a_deleted_row_does_not_come_back_when_its_tombstone_has_gone() {
+    for (name, kind) in [("gone_sqlite", Kind::Sqlite), ("gone_postgres", Kind::Postgres)] {
+        let scene = Scene::new(name, kind, &ddl(&["goods"])).await;
+        let keep = "\n[limits.keep]\ntombstones = \"1s\"\n";
+        scene.write(&(keep.to_owned() + &table("goods", "\"lww:commit-time\"")));
+        let row = json!({"id": 1, "hits": 1, "note": "n", "tag": "t"});
+        let key = json!({"id": 1});
+        let write =
+            |source: &str, commit: u64| Change::write(source, commit, "goods", key.clone(), row.clone());
+        let tombstones = format!("SELECT count(*) FROM {} WHERE standing = 'd'", scene.sidecar("version"));
+        scene
+            .publish(&[write("east", 1), Change::delete("east", 2, "goods", key.clone(), row.clone())])
+            .await;
+        scene.run().await;
+        assert_eq!(scene.column(&tombstones).await, ["1"], "east has not passed it by the clock's skew");
+        // 20 s later; clocks may differ by 10.
+        let other = json!({"id": 2, "hits": 1, "note": "n", "tag": "t"});
+        scene.publish(&[Change::write("east", 20_002, "goods", json!({"id": 2}), other)]).await;
+        scene.run().await;
+        assert_eq!(scene.column(&tombstones).await, ["0"]);
+        scene.publish(&[write("west", 1), write("east", 2)]).await;
+        assert_eq!(scene.run().await.sum("too-old"), 2);
+        assert_eq!(rows(&scene, &["goods"]).await, ["goods 2 1 n t"]);
+        let letters = scene.letters().await;
+        assert!(letters.len() == 2 && letters.iter().all(|letter| letter.code == "too-old"), "{letters:?}");
+        scene.audit().await;
+    }
+}

@@ -26,6 +26,8 @@ impl Checker<'_> {
             value_bytes: limits.value_bytes.bytes,
             clock_skew: limits.clock_skew.duration,
             retry: self.retry(&limits.retry),
+            history_days: limits.keep.history_days.get(),
+            tombstones: limits.keep.tombstones.duration,
             plugin: PluginLimits {
                 memory_bytes: plugin.memory.bytes,
                 fuel_base: plugin.fuel_base.get(),

@@ -8,6 +8,7 @@ mod model;
 mod oracle;
 mod sets;
 mod single_writer;
+mod too_old;
 
 use proptest::prelude::*;
 

@@ -39,6 +39,7 @@ pub(super) struct ModelSink {
     counts: Vec<Disposition>,
     /// Keys that the application wrote last, with its commit time where that is known.
     local: BTreeMap<i64, Option<i64>>,
+    horizon: Option<i64>,
 }
 
 /// A merge plugin that goes by rank.
@@ -104,7 +105,15 @@ impl ModelSink {
             versions: BTreeMap::new(),
             counts: Vec::new(),
             local: BTreeMap::new(),
+            horizon: None,
         }
+    }
+
+    /// Tombstones and absences up to a commit time go.
+    pub(super) fn forget_through(&mut self, horizon: i64) {
+        let stays = |v: &Version| v.standing == StandingKind::Row || v.committed_at > horizon;
+        self.versions.retain(|_, (version, _)| stays(version));
+        self.horizon = Some(horizon);
     }
 
     /// The application writes a row.
@@ -237,7 +246,8 @@ impl ModelSink {
 
     fn standing(&self, wanted: &Wanted) -> Standing {
         let shape = &self.plan.tables[0].shape;
-        let mut table = StandingTable { rows: Columns::new(shape.logicals()), ..StandingTable::default() };
+        let rows = Columns::new(shape.logicals());
+        let mut table = StandingTable { rows, too_old_through: self.horizon, ..StandingTable::default() };
         for (i, key) in wanted.tables[0].keys.iter().enumerate() {
             let id = wanted.tables[0].cells.columns[0].int(i);
             let mut standing = StandingKey::default();

@@ -27,6 +27,7 @@ pub mod checkpoint;
 pub mod standing;
 pub mod family;
 pub mod waiting;
+pub mod retention;
 pub mod writes;
 pub mod sink;
 pub mod roster;

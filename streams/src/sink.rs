@@ -13,6 +13,7 @@ use crate::{
     family::{Family, FamilyWanted, Swept},
     names::Names,
     position::Micros,
+    retention::{Retention, Tidied},
     standing::{Standing, Wanted},
     table::{TableId, TableShape},
     waiting::{Aside, Paused, Waiting, WaitingWanted},
@@ -238,6 +239,13 @@ pub trait Claim: Send {
     /// # Errors
     /// As in `begin`.
     fn pause(&mut self, table: TableId, reason: &str) -> impl Future<Output = Result<(), SinkError>> + Send;
+
+    /// Between batches: tells how far the lane's sources are, and lets history and tombstones go whose time is over. A
+    /// tombstone goes only when every source of every lane in the sink has passed it; its table then has a horizon.
+    ///
+    /// # Errors
+    /// [`SinkError::Unreachable`] and its like; nothing of a step that failed is there.
+    fn tidy(&mut self, asked: &Retention) -> impl Future<Output = Result<Tidied, SinkError>> + Send;
 
     /// From now on the claim neither reads nor writes these tables, and finds no kept rows of theirs to put in. No batch
     /// may name one of them.

@@ -56,6 +56,9 @@ pub struct StandingTable {
     pub keys: Vec<StandingKey>,
     /// The newest position of each source on this lane, for a table without versions.
     pub gate: Vec<Seen>,
+    /// The table's horizon: tombstones up to this commit time have gone, so a change up to it whose key is not known is
+    /// too old to be compared.
+    pub too_old_through: Option<Micros>,
 }
 
 /// What stands for one key.

@@ -15,7 +15,9 @@ use crate::{
     config::{OnHole, Pipeline},
     decode::{Decoder, Share},
     generation::{Live, Recent, Rules},
-    lane::{Before, Followed, Lane, LaneError, LaneSettings, Lanes, Progress, Retry, RunReport, Until, Ways},
+    lane::{
+        Before, Followed, Kept, Lane, LaneError, LaneSettings, Lanes, Progress, Retry, RunReport, Until, Ways,
+    },
     plan::Plan,
 };
 
@@ -180,6 +182,7 @@ impl<K: Sink + Roster + 'static> Parts<K> {
             continue_over_holes: pipeline.sources[slot.source].on_hole == OnHole::Continue,
             until: self.end(slot).map_or(Until::Forever, Until::Sequence),
             before: self.before(pipeline, slot),
+            kept: Kept { history_days: pipeline.limits.history_days, tombstones: pipeline.limits.tombstones },
         };
         let prefix = format!("{}-{}-{}", pipeline.name, slot.id.source, slot.id.lane);
         Ok(Ready {

@@ -55,6 +55,17 @@ pub const METRICS: &[Metric] = &[
         &["told_by"],
         "Changes without a position whose event was seen before: told by the window in memory, or by the sink",
     ),
+    counter("reconverge_tombstones_removed_total", &[], "Tombstones and absences that went after their time"),
+    counter(
+        "reconverge_conflicts_total",
+        &["table", "kind", "outcome"],
+        "Conflicts by what met what and what became of the change; update_missing and delete_missing are not in the history",
+    ),
+    gauge(
+        "reconverge_sources_passed_seconds",
+        &[],
+        "Commit time that every source of every lane has passed, seconds since 1970: tombstones behind it may go",
+    ),
     gauge("reconverge_lane_sequence", &["lane"], "Stream sequence up to which everything has a disposition"),
     gauge(
         "reconverge_lane_newest_change_seconds",

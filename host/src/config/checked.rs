@@ -142,6 +142,10 @@ pub struct Limits {
     pub lease: Lease,
     /// What a plugin may use.
     pub plugin: PluginLimits,
+    /// Days that conflicts stay in the history, at least 1.
+    pub history_days: u32,
+    /// How long tombstones stay at least.
+    pub tombstones: Duration,
 }
 
 /// When a failed batch is tried again.

@@ -10,6 +10,7 @@ mod commit;
 mod follow;
 mod progress;
 mod report;
+mod retention;
 mod window;
 
 use std::{future::Future, sync::Arc, time::Duration};
@@ -30,13 +31,14 @@ use crate::{
 };
 
 pub(crate) use self::commit::refusal;
-use self::{batches::Batches, commit::Committed};
+use self::{batches::Batches, commit::Committed, retention::Tidying};
 pub use self::{
     before::{Before, Ways},
     commit::Retry,
     follow::Followed,
     progress::{LaneState, Lanes, Progress},
     report::RunReport,
+    retention::Kept,
 };
 
 /// How long a quiet lane waits between two signs of life to the sink.
@@ -80,6 +82,8 @@ pub struct LaneSettings {
     pub until: Until,
     /// The lanes that go before.
     pub before: Before,
+    /// How long history and tombstones are kept.
+    pub kept: Kept,
 }
 
 /// Why a lane stopped before it was told to.
@@ -259,7 +263,9 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         tracing::info!(lane = %self.settings.claim.lane, sequence = from, generation, "lane.claimed");
         self.progress.claimed(claim.checkpoint(), facts);
         let mut batches = Batches::new(reader, self.settings.limits.clone(), self.settings.until);
-        self.batches(&mut batches, claim, generation, report, shutdown).await
+        let mut tidying = Tidying::new(self.settings.kept, self.plan.clock_skew_us);
+        self.batches(&mut batches, claim, generation, &mut tidying, report, shutdown).await?;
+        Ok(tidying.tidy(claim).await?)
     }
 
     async fn batches(
@@ -267,6 +273,7 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         batches: &mut Batches<S::Reader>,
         claim: &mut K::Claim,
         mut generation: i64,
+        tidying: &mut Tidying,
         report: &mut RunReport,
         mut shutdown: std::pin::Pin<&mut impl Future<Output = ()>>,
     ) -> Result<(), LaneError> {
@@ -282,6 +289,9 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
             if swept_at.elapsed() >= SWEEP {
                 self.sweep(claim, generation, report).await?;
                 swept_at = Instant::now();
+            }
+            if tidying.is_due() {
+                tidying.tidy(claim).await?;
             }
             let batch = tokio::select! {
                 biased;
@@ -301,11 +311,13 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
             if !self.let_others_go_before(batch.through, claim, shutdown.as_mut()).await? {
                 return Ok(());
             }
+            let newest = Tidying::newest(&batch);
             let committing = self.commit(batch, claim, &mut generation);
             let (committed, decoded) = tokio::join!(committing, batches.decoded_ahead(&decoder));
             let Committed { resolved, checkpoint } = committed?;
             ahead = Some(Ahead { batch: decoded, under: decoder });
             batches.committed(&resolved.events);
+            tidying.note(newest);
             batches.release(checkpoint.sequence).await;
             self.progress.committed(&checkpoint);
             report.add(&resolved, &self.plan);

@@ -43,6 +43,15 @@ impl RunReport {
             .increment(resolved.repeats_told_by_window);
         metrics::counter!("reconverge_repeats_total", "told_by" => "sink")
             .increment(resolved.repeats_told_by_sink);
+        for ((table, kind, outcome), n) in &resolved.conflicts {
+            metrics::counter!(
+                "reconverge_conflicts_total",
+                "table" => plan.table(*table).shape.name.clone(),
+                "kind" => *kind,
+                "outcome" => outcome.word()
+            )
+            .increment(*n);
+        }
         metrics::counter!("reconverge_batches_total").increment(1);
         metrics::counter!("reconverge_local_writes_total").increment(resolved.local_writes);
     }

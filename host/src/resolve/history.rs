@@ -56,6 +56,16 @@ pub(super) fn kind(met: &Met<'_>, outcome: Disposition) -> Option<&'static str> 
     }
 }
 
+/// A change of a row that was never here: no conflict, and worth a count. Where no snapshot was taken it is what the first
+/// change of every key is.
+pub(super) fn missing(met: &Met<'_>) -> Option<&'static str> {
+    match (met.before.stands, met.change.op) {
+        (Stands::Nothing, Op::Update) => Some("update_missing"),
+        (Stands::Nothing, Op::Delete) => Some("delete_missing"),
+        _ => None,
+    }
+}
+
 /// The kind where both sides had changed the same column.
 pub(super) fn differing(kind: &'static str) -> &'static str {
     if kind == "update_origin_differs" { "update_differing" } else { kind }

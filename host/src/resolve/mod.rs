@@ -21,6 +21,7 @@ mod stamp;
 mod column_merge;
 mod counter;
 mod compare;
+mod too_old;
 mod history;
 mod family;
 mod table;
@@ -28,7 +29,10 @@ mod settle;
 mod net;
 mod refused;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use reconverge_streams::{
     disposition::{Counts, Disposition},
@@ -64,6 +68,8 @@ pub struct Resolved {
     pub repeats_told_by_sink: u64,
     /// Changes whose event was known before the batch was decoded.
     pub repeats_told_by_window: u64,
+    /// Conflicts by table, kind and outcome, for metrics.
+    pub conflicts: BTreeMap<(TableId, &'static str, Disposition), u64>,
 }
 
 /// In place of a change's index: a row that came into the sink or left it through its parent.

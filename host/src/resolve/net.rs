@@ -19,6 +19,7 @@ use super::{
     refused,
     state::{Hidden, InSink, KeyState, Stands},
     table::{Fate, TableResolver},
+    too_old,
 };
 
 /// Adds what a table came to.
@@ -46,6 +47,9 @@ pub(super) fn close(mut table: TableResolver<'_>, batch: &Batch, resolved: &mut 
     resolved.local_writes += local_writes(&table);
     park(&mut table);
     account(&table, batch, resolved);
+    for ((kind, outcome), n) in std::mem::take(&mut table.conflicts) {
+        *resolved.conflicts.entry((table.table.id, kind, outcome)).or_default() += n;
+    }
     resolved.writes.decisions.extend(table.decisions.into_iter().map(|(_, decision)| decision));
     resolved.writes.tables.push(writes);
 }
@@ -234,7 +238,8 @@ fn account(table: &TableResolver<'_>, batch: &Batch, resolved: &mut Resolved) {
                 }
             }
             Fate::Refused(refusal) => {
-                counts.add(Disposition::DeadLettered);
+                let too_old = refusal.code == too_old::CODE;
+                counts.add(if too_old { Disposition::TooOld } else { Disposition::DeadLettered });
                 let item = &batch.items[change.item as usize];
                 let may_keep = table.prepared.residency_passed[row];
                 let generation = Some(resolved.writes.generation).filter(|_| is_plugin(refusal.stage));

@@ -212,10 +212,14 @@ impl TableResolver<'_> {
             arenas: self.arenas(),
         };
         let kind = history::kind(&met, outcome);
-        if let Some(kind) = kind.map(|kind| if both { history::differing(kind) } else { kind }) {
-            let key = self.batch.key(incoming.row as usize);
-            let decision = history::decision(&met, kind, outcome, said, applied, key, self.generation);
-            self.decisions.push((incoming.row, decision));
+        let kind = kind.map(|kind| if both { history::differing(kind) } else { kind });
+        let counted = kind.or(history::missing(&met));
+        let key = self.batch.key(incoming.row as usize);
+        let decision =
+            kind.map(|kind| history::decision(&met, kind, outcome, said, applied, key, self.generation));
+        self.decisions.extend(decision.map(|decision| (incoming.row, decision)));
+        if let Some(kind) = counted {
+            *self.conflicts.entry((kind, outcome)).or_default() += 1;
         }
     }
 }

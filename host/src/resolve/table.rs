@@ -5,7 +5,7 @@
 
 use std::{
     cmp::Ordering,
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -60,6 +60,8 @@ pub(super) struct TableResolver<'a> {
     /// Per change.
     pub(super) fates: Vec<Fate>,
     pub(super) decisions: Vec<(u32, Decision)>,
+    /// Conflicts by kind and outcome.
+    pub(super) conflicts: BTreeMap<(&'static str, Disposition), u64>,
     pub(super) gate: Vec<Seen>,
     /// Under policy `none`, one per change: what the gate said, in stream order. The gate is the lane's, not the
     /// key's, so a change of a later round has to pass it before its neighbours of an earlier round behind it.
@@ -121,6 +123,7 @@ impl<'a> TableResolver<'a> {
             relative_places: HashMap::new(),
             fates: vec![Fate::Done(Disposition::NoOp); batch.changes.len()],
             decisions: Vec::new(),
+            conflicts: BTreeMap::new(),
             gate: standing.gate.clone(),
             passages: Vec::new(),
             repeated: Arc::default(),
@@ -183,11 +186,17 @@ impl<'a> TableResolver<'a> {
     fn arrive(&mut self, row: u32) -> Step {
         let change = &self.batch.changes[row as usize];
         let key = self.keyed.of_change[row as usize] as usize;
+        if self.keys[key].seen.is_empty() && self.is_too_old(change, key) {
+            return Step::Settled(Fate::Refused(self.too_old(row)));
+        }
         let (at, came_back, later) = match self.pass(row, key) {
             Passage::Duplicate => return Step::Settled(Fate::Done(Disposition::Duplicate)),
             Passage::Regressed => return Step::Settled(Fate::Done(Disposition::Regressed)),
             Passage::Pass { at, came_back, later } => (at, came_back, later),
         };
+        if self.is_too_old(change, key) {
+            return Step::Settled(Fate::Refused(self.too_old(row)));
+        }
         if let Some(refusal) = self.refused.get(&change.item) {
             return Step::Settled(Fate::Refused(refusal.clone()));
         }

@@ -41,6 +41,10 @@ pub(super) struct Contents {
     /// By lane and table.
     pub gates: BTreeMap<(String, String), Vec<NamedSeen>>,
     pub checkpoints: BTreeMap<String, Checkpoint>,
+    /// By lane and source: everything that the source committed before is applied.
+    pub frontier: BTreeMap<(String, String), Micros>,
+    /// By table: the newest commit time of a tombstone that went.
+    pub too_old_through: BTreeMap<String, Micros>,
     pub decisions: Vec<(Vec<u8>, DecisionRecord)>,
     pub dead: Vec<(Option<Vec<u8>>, DeadLetterRecord)>,
     pub generations: Vec<GenerationRecord>,

@@ -6,6 +6,7 @@ pub mod sink;
 mod events;
 mod family;
 mod waiting;
+mod retention;
 mod write;
 mod records;
 mod roster;

@@ -18,6 +18,7 @@ use crate::{
     names::Names,
     position::{Micros, Seen},
     records::GenerationRecord,
+    retention::{Retention, Tidied},
     roster::{LaneStart, Takeover},
     sink::{Cause, Claim, ClaimRequest, CommitError, Problem, Sink, SinkError, TableName},
     standing::{
@@ -224,6 +225,12 @@ impl Claim for MemoryClaim {
         Ok(())
     }
 
+    async fn tidy(&mut self, asked: &Retention) -> Result<Tidied, SinkError> {
+        let mut state = self.database.state.lock().await;
+        self.fenced(&state)?;
+        Ok(self.tidied(&mut state, asked))
+    }
+
     async fn generation(&mut self, from_sequence: u64, plugins: String, by: &str) -> Result<i64, SinkError> {
         let mut state = self.database.state.lock().await;
         self.fenced(&state)?;
@@ -310,6 +317,7 @@ impl MemoryClaim {
         }
         let names = &self.request.names;
         let mut found = StandingTable { rows: Columns::new(shape.logicals()), ..StandingTable::default() };
+        found.too_old_through = state.too_old_through.get(&shape.name).copied();
         if !asked.versions {
             let gate = state.gates.get(&(self.checkpoint.lane.clone(), shape.name.clone()));
             found.gate = gate.into_iter().flatten().filter_map(|s| seen(names, s)).collect();

@@ -20,6 +20,7 @@ use super::{
     fate::{self, Fate},
     kept, lane,
     params::Param,
+    retention,
     session::{self, Call, Session},
     standing::{self, Found, Known, Open},
     target::Target,
@@ -44,6 +45,17 @@ type Stood = (Vec<StandingTable>, Vec<Vec<Known>>);
 
 /// What the two statements of each table found: versions, rows.
 type FoundRows = Vec<[Vec<Row>; 2]>;
+
+/// What the first round of questions found.
+struct Asked {
+    /// The transaction's own.
+    xid: u32,
+    found: FoundRows,
+    /// Events that were seen before.
+    events: Vec<Event>,
+    /// By target: the commit time up to which tombstones may have gone.
+    horizons: Vec<(i16, Micros)>,
+}
 
 impl From<Unlike> for NotBegun {
     fn from(unlike: Unlike) -> Self {
@@ -126,8 +138,13 @@ impl PostgresClaim {
         wanted: &Wanted,
         picked: &[Option<Vec<u32>>],
     ) -> Result<(Stood, u32, Vec<Event>), NotBegun> {
-        let (xid, found, events) = self.ask(wanted, picked).await?;
-        Ok((self.put_together(&wanted.tables, picked, found).await?, xid, events))
+        let Asked { xid, found, events, horizons } = self.ask(wanted, picked).await?;
+        let (mut tables, known) = self.put_together(&wanted.tables, picked, found).await?;
+        for (standing, table) in tables.iter_mut().zip(&wanted.tables) {
+            let id = self.facts.target(table.table).id;
+            standing.too_old_through = horizons.iter().find(|(target, _)| *target == id).map(|(_, at)| *at);
+        }
+        Ok(((tables, known), xid, events))
     }
 
     /// What was found, as what stands; what has to be asked besides is asked: kept rows, times of local writes.
@@ -167,13 +184,10 @@ impl PostgresClaim {
         Ok((tables, known))
     }
 
-    /// Sends all statements of a batch's beginning; gives the transaction's id, and per table the rows of its
-    /// versions and its own.
-    async fn ask(
-        &mut self,
-        wanted: &Wanted,
-        picked: &[Option<Vec<u32>>],
-    ) -> Result<(u32, FoundRows, Vec<Event>), NotBegun> {
+    /// Sends all statements of a batch's beginning; gives the transaction's id, per table the rows of its versions and
+    /// its own, and the tables' horizons. Those are asked last: a tombstone that the versions did not show any more has
+    /// then raised its table's horizon already.
+    async fn ask(&mut self, wanted: &Wanted, picked: &[Option<Vec<u32>>]) -> Result<Asked, NotBegun> {
         let server = |e| NotBegun::Server(e, None);
         let statement = self.session.prepare(standing::LOCK).await.map_err(server)?;
         let gate = [standing::gate_key(&self.facts.lane)];
@@ -185,6 +199,8 @@ impl PostgresClaim {
             let statement = self.session.prepare(events::READ).await.map_err(server)?;
             calls.push(Call { statement, params: events::asked(&self.facts, &wanted.events) });
         }
+        let statement = self.session.prepare(retention::HORIZONS).await.map_err(server)?;
+        calls.push(Call { statement, params: Vec::new() });
         self.in_transaction = true;
         let mut results = self.session.pipeline(Some("BEGIN"), calls, None).await.into_iter();
         let mut next = || results.next().transpose();
@@ -194,8 +210,13 @@ impl PostgresClaim {
             lock.first().map(|row| cells::raw(row, 0)).transpose()?.flatten().ok_or(NotBegun::Fenced)?;
         let xid = cells::xid(xid)?;
         let found = answers(&wanted.tables, &mut results)?;
-        let seen = results.next().transpose().map_err(server)?.unwrap_or_default();
-        Ok((xid, found, events::seen(&wanted.events, &seen)?))
+        let seen = match wanted.events.is_empty() {
+            true => Vec::new(),
+            false => results.next().transpose().map_err(server)?.unwrap_or_default(),
+        };
+        let horizons = results.next().transpose().map_err(server)?.unwrap_or_default();
+        let horizons = horizons.iter().map(|row| (row.get(0), row.get(1))).collect();
+        Ok(Asked { xid, found, events: events::seen(&wanted.events, &seen)?, horizons })
     }
 
     /// When the application's writes committed, as far as the server still knows.

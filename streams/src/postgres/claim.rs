@@ -11,6 +11,7 @@ use tokio_postgres::Error;
 use crate::{
     checkpoint::Checkpoint,
     family::{Family, FamilyWanted, Swept},
+    retention::{Retention, Tidied},
     sink::{Claim, ClaimRequest, CommitError, SinkError},
     standing::{Standing, Wanted},
     table::TableId,
@@ -19,8 +20,8 @@ use crate::{
 };
 
 use super::{
-    Shared, drift, fate, ids::Ids, lane, origin, params::Param, partitions, session::Session, sidecar::Batch,
-    standing::Open, target::Target,
+    Shared, drift, fate, ids::Ids, lane, origin, params::Param, partitions, retention, session::Session,
+    sidecar::Batch, standing::Open, target::Target,
 };
 
 /// How often the history's partitions are looked after.
@@ -100,7 +101,7 @@ impl PostgresClaim {
         let mut ids = Ids::new(Arc::clone(&request.names));
         ids.load(&session.client).await.map_err(failed)?;
         let targets = drift::targets(&shared, &session.client, &request).await?;
-        partitions::keep(&session.client).await.map_err(failed)?;
+        partitions::keep(&session.client, partitions::ALL_DAYS).await.map_err(failed)?;
         let checkpoint = lane::claim(&mut session, &request, &lane).await?;
         drift::prepare_reads(&mut session, &targets).await;
         Ok(PostgresClaim {
@@ -142,7 +143,7 @@ impl PostgresClaim {
             return Ok(());
         }
         let client = self.facts.shared.server.connect().await?;
-        partitions::keep(&client)
+        partitions::keep(&client, partitions::ALL_DAYS)
             .await
             .map_err(|e| fate::sink_error(&e, "making the history's partitions"))?;
         self.upkeep_at = Instant::now() + UPKEEP;
@@ -257,6 +258,16 @@ impl Claim for PostgresClaim {
         let kept = self.keep_lane(scanned).await.map_err(|e| fate::sink_error(&e, "keeping the lane"))?;
         self.checkpoint = kept.ok_or_else(|| SinkError::Fenced(self.facts.lane.clone()))?;
         self.upkeep().await
+    }
+
+    async fn tidy(&mut self, asked: &Retention) -> Result<Tidied, SinkError> {
+        let failed = |e: Error| fate::sink_error(&e, "removing what was kept for its time");
+        let mut client = self.facts.shared.server.connect().await?;
+        partitions::keep(&client, asked.history_days).await.map_err(failed)?;
+        let Facts { lane, ids, .. } = &mut self.facts;
+        ids.learn(&client, asked.passed.iter().map(|(source, _)| *source)).await.map_err(failed)?;
+        let ids = &*ids;
+        retention::tidy(&mut client, lane, asked, |source| ids.number(source)).await.map_err(failed)
     }
 
     async fn generation(&mut self, from_sequence: u64, plugins: String, by: &str) -> Result<i64, SinkError> {

@@ -139,13 +139,13 @@ FROM pg_attribute a
 WHERE a.attrelid = to_regclass('reconverge.' || $1::text) AND a.attnum > 0 AND NOT a.attisdropped";
 
 /// The columns of layout 1, for the tables that this version reads and writes.
-const COLUMNS: [(&str, &str); 15] = [
+const COLUMNS: [(&str, &str); 16] = [
     ("meta", "one boolean, layout integer, secret bytea"),
     ("source", "id smallint, name text, region text, epoch integer, grade \"char\""),
     (
         "target",
         "id smallint, name text, since_sequence jsonb, baseline_source smallint, baseline_position bigint, \
-         baseline_at bigint, paused text, key_columns text[], key_types text[]",
+         baseline_at bigint, too_old_through bigint, paused text, key_columns text[], key_types text[]",
     ),
     (
         "checkpoint",
@@ -153,6 +153,7 @@ const COLUMNS: [(&str, &str); 15] = [
          owner text, epoch bigint, lease_until timestamp with time zone, heartbeat_at timestamp with time zone, \
          generation bigint, plan bytea, delivered bigint, counts bigint[], committed_at bigint",
     ),
+    ("frontier", "lane text, source smallint, passed bigint"),
     (
         "version",
         "target smallint, key bytea, standing \"char\", origin smallint, committed_at bigint, \

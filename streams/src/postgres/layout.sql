@@ -11,6 +11,7 @@ CREATE TABLE IF NOT EXISTS reconverge.target (       -- one row per table
   id smallint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text UNIQUE NOT NULL,
   since_sequence jsonb NOT NULL DEFAULT '{}',        -- per lane: changes before it were never ours
   baseline_source smallint REFERENCES reconverge.source, baseline_position bigint, baseline_at bigint,
+  too_old_through bigint,                            -- newest commit time of a tombstone that went; null = none did
   paused text,                                       -- reason; null = runs
   key_columns text[] NOT NULL,                       -- the key as the pipeline declares it: names for key bytes
   key_types text[] NOT NULL);                        -- their logical types
@@ -25,6 +26,8 @@ CREATE TABLE IF NOT EXISTS reconverge.checkpoint (
   counts bigint[] NOT NULL DEFAULT '{}',             -- by disposition number, parked included
   committed_at bigint                                -- newest source commit time applied, for lag
 ) WITH (fillfactor = 50);
+CREATE TABLE IF NOT EXISTS reconverge.frontier (     -- per lane and source: all that it committed before is applied
+  lane text NOT NULL, source smallint NOT NULL, passed bigint NOT NULL, PRIMARY KEY (lane, source));
 CREATE TABLE IF NOT EXISTS reconverge.version (
   target smallint NOT NULL, key bytea NOT NULL,      -- canonical key bytes; 0xff and a lane's name: its gate
   standing "char" NOT NULL,                          -- r row, d tombstone, a absence, p row kept in parked, g gate

@@ -37,6 +37,7 @@ mod claim;
 mod begin;
 mod kept;
 mod waiting;
+mod retention;
 mod drift;
 mod events;
 mod family;

@@ -1,13 +1,14 @@
 //! The history's partitions, one a day in UTC: today's and tomorrow's are made ahead, old ones dropped.
 //!
-//! Runs beside the lanes on its own connection, at a claim and at most hourly after that; never inside a batch.
+//! Runs beside the lanes on its own connection, at a claim, at most hourly after that, and where the lane looks after what
+//! is kept for a time only; never inside a batch.
 
 use tokio_postgres::{Client, Error};
 
 use super::ddl;
 
-/// How many days of history stay.
-const DAYS_KEPT: i32 = 30;
+/// As many days as drop nothing: partitions are only made.
+pub(super) const ALL_DAYS: u32 = 100_000;
 
 /// The days that lack a partition, and the partitions whose day is over for long: what to run.
 const DUE: &str = "
@@ -24,21 +25,22 @@ UNION ALL
 SELECT format('DROP TABLE reconverge.%I', name) FROM made, today
 WHERE name ~ '^decision_[0-9]{8}$' AND to_date(right(name, 8), 'YYYYMMDD') < day - $1::int";
 
-/// Makes and drops what is due. Without anything due it takes no lock.
-pub(super) async fn keep(client: &Client) -> Result<(), Error> {
-    if client.query(DUE, &[&DAYS_KEPT]).await?.is_empty() {
+/// Makes what is due, and drops what is older than so many days. Without anything due it takes no lock.
+pub(super) async fn keep(client: &Client, days: u32) -> Result<(), Error> {
+    let days = i32::try_from(days.min(ALL_DAYS)).unwrap_or(i32::MAX);
+    if client.query(DUE, &[&days]).await?.is_empty() {
         return Ok(());
     }
     client.batch_execute("BEGIN").await?;
-    let done = keep_locked(client).await;
+    let done = keep_locked(client, days).await;
     let end = if done.is_ok() { "COMMIT" } else { "ROLLBACK" };
     done.and(client.batch_execute(end).await)
 }
 
-async fn keep_locked(client: &Client) -> Result<(), Error> {
+async fn keep_locked(client: &Client, days: i32) -> Result<(), Error> {
     client.batch_execute(ddl::LOCK).await?;
     // Asked again: another process may have been first.
-    for row in client.query(DUE, &[&DAYS_KEPT]).await? {
+    for row in client.query(DUE, &[&days]).await? {
         client.batch_execute(row.get(0)).await?;
     }
     Ok(())

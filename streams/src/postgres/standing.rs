@@ -121,6 +121,7 @@ pub(super) fn read(found: &Found<'_>, ids: &Ids) -> Result<Read, Unlike> {
         rows: Columns::new(shape.logicals()),
         keys: vec![StandingKey::default(); wanted.keys.len()],
         gate: Vec::new(),
+        too_old_through: None,
     };
     for row in &found.rows {
         let place = place(row)?;

@@ -9,21 +9,19 @@ use tokio::sync::OwnedMutexGuard;
 use super::{
     Clock, Writer, checkpoint, errors, events, family, history, kept,
     lane::{self, Lane},
-    row, rows, standing, versions, waiting,
+    retention, row, rows, standing, versions, waiting,
 };
 use crate::{
     checkpoint::Checkpoint,
     family::{Family, FamilyWanted, Swept},
     position::Micros,
+    retention::{Retention, Tidied},
     sink::{Cause, Claim, CommitError, SinkError},
     standing::{Standing, Wanted},
     table::TableId,
     waiting::{Aside, Paused, Waiting, WaitingWanted},
     writes::Writes,
 };
-
-/// Microseconds between two looks for old history.
-const TIDY_MICROS: i64 = 3_600 * 1_000_000;
 
 /// A lane of a SQLite sink.
 #[derive(Debug)]
@@ -34,7 +32,6 @@ pub struct SqliteClaim {
     pub(super) clock: Clock,
     /// Held from `begin` to `commit` or `abandon`.
     pub(super) turn: Option<OwnedMutexGuard<()>>,
-    pub(super) tidied_at: Micros,
 }
 
 impl Claim for SqliteClaim {
@@ -98,19 +95,15 @@ impl Claim for SqliteClaim {
 
     async fn idle(&mut self, scanned: u64) -> Result<(), SinkError> {
         let now = self.clock.now();
-        let tidy = now.saturating_sub(self.tidied_at) >= TIDY_MICROS;
         let (lane, ours) = (Arc::clone(&self.lane), self.checkpoint.clone());
-        let work = move |conn: &Connection| {
-            if tidy {
-                history::forget_old_decisions(conn, now)?;
-            }
-            checkpoint::idle(conn, &lane, &ours, scanned, now)
-        };
+        let work = move |conn: &Connection| checkpoint::idle(conn, &lane, &ours, scanned, now);
         self.checkpoint = self.fenced(work).await?;
-        if tidy {
-            self.tidied_at = now;
-        }
         Ok(())
+    }
+
+    async fn tidy(&mut self, asked: &Retention) -> Result<Tidied, SinkError> {
+        let (lane, asked, now) = (Arc::clone(&self.lane), asked.clone(), self.clock.now());
+        self.fenced(move |conn| retention::tidy(conn, &lane, &asked, now)).await
     }
 
     async fn generation(&mut self, from_sequence: u64, plugins: String, by: &str) -> Result<i64, SinkError> {

@@ -19,13 +19,15 @@ CREATE TABLE reconverge_source (
 CREATE TABLE reconverge_target (
   id INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL, key_columns TEXT NOT NULL,
   since_sequence TEXT NOT NULL DEFAULT '{}', baseline_source INTEGER REFERENCES reconverge_source,
-  baseline_position INTEGER, baseline_at INTEGER, paused TEXT);
+  baseline_position INTEGER, baseline_at INTEGER, too_old_through INTEGER, paused TEXT);
 CREATE TABLE reconverge_checkpoint (
   lane TEXT PRIMARY KEY, stream TEXT NOT NULL, stream_created INTEGER NOT NULL,
   sequence INTEGER NOT NULL DEFAULT 0, scanned INTEGER NOT NULL DEFAULT 0,
   owner TEXT, epoch INTEGER NOT NULL DEFAULT 0, lease_until INTEGER, heartbeat_at INTEGER,
   generation INTEGER NOT NULL, plan BLOB NOT NULL, delivered INTEGER NOT NULL DEFAULT 0,
   counts TEXT NOT NULL DEFAULT '[]', committed_at INTEGER);
+CREATE TABLE reconverge_frontier (
+  lane TEXT NOT NULL, source INTEGER NOT NULL, passed INTEGER NOT NULL, PRIMARY KEY (lane, source)) WITHOUT ROWID;
 CREATE TABLE reconverge_version (
   target INTEGER NOT NULL, key BLOB NOT NULL, standing TEXT NOT NULL,
   origin INTEGER NOT NULL, committed_at INTEGER NOT NULL,

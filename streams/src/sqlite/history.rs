@@ -31,9 +31,6 @@ const REDRIVEN: &str =
     "UPDATE reconverge_dead_letter SET state = 'redriven', closed_at = ?3, closed_by = 'redrive'
     WHERE stream = ?1 AND sequence = ?2 AND state = 'open'";
 
-/// Days that decisions are kept.
-const DECISION_DAYS: i64 = 30;
-
 /// Writes all of it.
 pub(super) fn write(conn: &Connection, lane: &Lane, writes: &Writes, now: Micros) -> rusqlite::Result<()> {
     for decision in &writes.decisions {
@@ -56,9 +53,8 @@ pub(super) fn write(conn: &Connection, lane: &Lane, writes: &Writes, now: Micros
     Ok(())
 }
 
-/// Drops decisions that are older than they are kept.
-pub(super) fn forget_old_decisions(conn: &Connection, now: Micros) -> rusqlite::Result<()> {
-    let oldest = now.saturating_sub(DECISION_DAYS * 86_400 * 1_000_000);
+/// Drops decisions that were made before `oldest`.
+pub(super) fn forget_old_decisions(conn: &Connection, oldest: Micros) -> rusqlite::Result<()> {
     conn.prepare_cached("DELETE FROM reconverge_decision WHERE at < ?1")?.execute([oldest]).map(|_| ())
 }
 

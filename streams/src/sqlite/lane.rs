@@ -9,7 +9,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::declared::Affinity;
 use crate::{
     names::{NameId, Names},
-    table::{TableId, TableShape},
+    table::{ColumnShape, TableId, TableShape},
     waiting::Aside,
 };
 
@@ -136,7 +136,7 @@ impl Table {
         affinities: &[Affinity],
         has_triggers: bool,
     ) -> Self {
-        let stored = |(column, affinity): (&crate::table::ColumnShape, &Affinity)| Stored {
+        let stored = |(column, affinity): (&ColumnShape, &Affinity)| Stored {
             affinity: *affinity,
             name_hash: xxh3_64(column.name.as_bytes()),
         };
@@ -189,6 +189,26 @@ impl Table {
             places(columns.len()),
             set.unwrap_or_default(),
         )
+    }
+
+    /// Writes the named columns of a row that is there, with the places of [`Self::upsert`]; `None` where that can
+    /// always do it. (SQLite refuses a null before it looks whether the row is there, so an upsert cannot leave out a
+    /// column that takes none.)
+    pub(super) fn update(&self, columns: &[usize]) -> Option<String> {
+        let needed = |(c, shape): (usize, &ColumnShape)| {
+            shape.not_null && !shape.has_default && !shape.generated && !columns.contains(&c)
+        };
+        if !self.shape.columns.iter().enumerate().any(needed) {
+            return None;
+        }
+        let term = |key: bool, between: &str| {
+            let named = (1..).zip(columns).filter(|(_, c)| self.shape.key.contains(c) == key);
+            let terms = named.map(|(at, &c)| format!("{} = ?{at}", quote(&self.shape.columns[c].name)));
+            terms.collect::<Vec<_>>().join(between)
+        };
+        let (keys, set) = (term(true, " AND "), term(false, ", "));
+        let set = if set.is_empty() { term(true, ", ") } else { set };
+        Some(format!("UPDATE {} SET {set} WHERE {keys}", self.quoted))
     }
 }
 

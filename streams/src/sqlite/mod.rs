@@ -64,6 +64,7 @@ mod versions;
 mod kept;
 mod waiting;
 mod events;
+mod retention;
 mod family;
 mod rows;
 mod row;
@@ -207,7 +208,6 @@ impl Sink for SqliteSink {
             checkpoint: *checkpoint,
             clock: self.clock.clone(),
             turn: None,
-            tidied_at: 0,
         })
     }
 }

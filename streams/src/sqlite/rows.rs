@@ -120,8 +120,14 @@ impl<'a> Pass<'a> {
         row: usize,
     ) -> Result<(), Refusal> {
         let (part, table) = self.part(t);
-        let digest = row::upsert(statement, table, &part.upserts[set], row, &mut self.scratch)?;
-        self.digests[t][set][row] = digest;
+        let upserts = &part.upserts[set];
+        let mut written = row::upsert(statement, table, upserts, row, &mut self.scratch);
+        if let (Err(Refusal::Row(_)), Some(sql)) = (&written, table.1.update(&upserts.columns)) {
+            let mut update = self.conn.prepare_cached(&sql).map_err(|e| row::refusal(&e, table.0))?;
+            // Where the row is not there, what was said of the insert is the reason.
+            written = row::upsert(&mut update, table, upserts, row, &mut self.scratch).or(written);
+        }
+        self.digests[t][set][row] = written?;
         Ok(())
     }
 

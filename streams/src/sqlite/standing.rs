@@ -9,6 +9,7 @@ use rusqlite::{
 use super::{
     cells, events, kept,
     lane::{Lane, Table},
+    retention,
     versions::{self, Remembered},
     waiting,
 };
@@ -52,7 +53,9 @@ pub(super) fn read_table(
     waiting::as_planned(conn, table).map_err(of_table)?;
     let mut select = conn.prepare_cached(&table.select).map_err(of_table)?;
     let mut versions = versions::Reader::new(conn).map_err(of_sidecar)?;
-    if !asked.versions {
+    if asked.versions {
+        found.too_old_through = retention::too_old_through(conn, lane, asked.table).map_err(of_sidecar)?;
+    } else {
         found.gate = versions.gate(lane, table.target).map_err(of_sidecar)?;
     }
     let (mut bytes, mut scratch) = (Vec::new(), String::new());

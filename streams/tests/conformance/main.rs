@@ -17,6 +17,7 @@ mod family;
 mod waiting;
 mod events;
 mod roster;
+mod retention;
 
 mod cut;
 mod memory;
@@ -70,6 +71,7 @@ macro_rules! every_case {
                 keys_of_several_columns
                 the_gate_of_a_table_without_versions;
             writing: only_named_columns_are_written
+                a_needed_column_may_be_left_out_of_a_row_that_is_there
                 a_default_fills_a_new_row
                 a_delete_takes_the_row
                 a_delete_of_nothing_is_nothing
@@ -79,6 +81,9 @@ macro_rules! every_case {
                 a_claim_works_on_after_abandon
                 the_ledger_adds_up_over_batches_and_restarts
                 many_rows_in_one_batch;
+            retention: tombstones_go_in_steps_and_leave_a_horizon
+                a_source_or_a_lane_that_is_behind_keeps_tombstones
+                tombstones_stay_for_their_time;
             guilt: unique_values_swap_within_a_batch
                 a_unique_value_moves_from_a_deleted_row
                 a_real_clash_is_guilty

@@ -74,6 +74,12 @@ impl<F: Fixture> World<F> {
         self.sink.claim(self.request("one")).await.expect("the lane is free")
     }
 
+    /// Another lane of the same pipeline.
+    pub async fn claim_lane(&self, name: &str) -> <F::Sink as Sink>::Claim {
+        let request = ClaimRequest { lane: lane(name), ..self.request("one") };
+        self.sink.claim(request).await.expect("the lane is free")
+    }
+
     pub async fn claim_as(&self, owner: &str) -> Result<<F::Sink as Sink>::Claim, SinkError> {
         self.sink.claim(self.request(owner)).await
     }

@@ -1,6 +1,10 @@
 //! What a batch leaves in the tables, and what one that did not commit leaves: nothing.
 
-use reconverge_streams::{disposition::Disposition, logical::Logical, sink::Claim};
+use reconverge_streams::{
+    disposition::Disposition,
+    logical::Logical,
+    sink::{Claim, CommitError},
+};
 
 use crate::{
     fixture::{Fixture, Table},
@@ -30,6 +34,26 @@ pub async fn only_named_columns_are_written<F: Fixture>() {
         &[Some("3"), None, None],
     ]);
     assert_eq!(world.rows(0).await, expected);
+}
+
+/// A column that takes no null keeps its value where a batch does not write it, and a new row without it is refused.
+pub async fn a_needed_column_may_be_left_out_of_a_row_that_is_there<F: Fixture>() {
+    let world = World::<F>::new(vec![notes().not_null("b")]).await;
+    let mut claim = world.claim().await;
+    let mut batch = world.batch(0);
+    batch.upsert(0, &[("id", Some("1")), ("a", Some("x")), ("b", Some("y"))]);
+    batch.run(&mut claim).await;
+    let mut batch = world.batch(1);
+    batch.upsert(0, &[("id", Some("1")), ("a", Some("new"))]);
+    batch.run(&mut claim).await;
+    assert_eq!(world.rows(0).await, texts(&[&[Some("1"), Some("new"), Some("y")]]));
+    assert!(world.stands(&mut claim, 0, &[&["1"]], &[]).await.keys[0].local.is_none());
+    let mut batch = world.batch(2);
+    batch.upsert(0, &[("id", Some("2")), ("a", Some("x"))]);
+    let (wanted, writes) = batch.done();
+    claim.begin(wanted).await.expect("ours");
+    let refused = claim.commit(writes).await.expect_err("the row lacks a value");
+    assert!(matches!(refused, CommitError::Guilty(..)), "{refused:?}");
 }
 
 pub async fn a_default_fills_a_new_row<F: Fixture>() {

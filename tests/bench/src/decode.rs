@@ -278,7 +278,7 @@ fn standing(batch: &Batch, wanted: &Wanted, plan: &Plan) -> Standing {
                 ..StandingKey::default()
             });
         }
-        StandingTable { rows, keys, gate: Vec::new() }
+        StandingTable { rows, keys, ..StandingTable::default() }
     });
     Standing { tables: tables.collect(), ..Standing::default() }
 }

@@ -6,11 +6,11 @@ use reconverge_tests::{Change, Kind, Scene, guest, micros};
 use serde_json::{Value, json};
 
 /// A generator with a seed, so that a failure can be had again.
-struct Dice(u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
     /// A number below `end`.
-    fn below(&mut self, end: u64) -> u64 {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         // Xorshift64: good enough to shuffle, and the same everywhere.
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -86,7 +86,7 @@ fn history(source: &'static str, dice: &mut Dice) -> Vec<Change> {
 }
 
 /// Both histories as one stream that keeps the order of each.
-fn interleaved(east: &[Change], west: &[Change], dice: &mut Dice) -> Vec<Change> {
+pub(crate) fn interleaved(east: &[Change], west: &[Change], dice: &mut Dice) -> Vec<Change> {
     let (mut east, mut west) = (east.iter().peekable(), west.iter().peekable());
     let mut stream = Vec::new();
     // A region may be away for long.

@@ -132,8 +132,13 @@ async fn promise_12_no_loops() {
             write("east", 4, "goods", 4, 9).with("hops", json!(["west"])),
         ];
         scene.publish(&changes).await;
+        // A relay tells in the header which regions it has passed.
+        let relayed = write("east", 5, "goods", 5, 9);
+        let mut headers = Change::headers();
+        headers.insert("Reconverge-Hops", "west, here");
+        scene.publish_bytes("goods", headers, relayed.payload()).await;
         let report = scene.run().await;
-        assert_eq!((report.sum("echo"), report.sum("applied")), (3, 1), "{report:?}");
+        assert_eq!((report.sum("echo"), report.sum("applied")), (4, 1), "{report:?}");
         assert_eq!(rows(&scene).await, ["goods 4 east 4 9"]);
         scene.audit().await;
     }

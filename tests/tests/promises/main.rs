@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "the lints do not see helpers of tests as tests")]
 
 mod convergence;
+mod convergence_rules;
 mod delivery;
 mod honesty;
 mod ownership;

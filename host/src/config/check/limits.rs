@@ -30,6 +30,8 @@ impl Checker<'_> {
             clock_skew: limits.clock_skew.duration,
             retry: self.retry(&limits.retry),
             lease: self.lease(&limits.lease),
+            history_days: limits.keep.history_days.get(),
+            tombstones: limits.keep.tombstones.duration,
             plugin: PluginLimits {
                 memory_bytes: plugin.memory.bytes,
                 fuel_base: plugin.fuel_base.get(),

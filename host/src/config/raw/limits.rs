@@ -26,6 +26,8 @@ pub(in crate::config) struct Limits {
     pub lease: At<Lease>,
     /// What a plugin may use.
     pub plugin: Plugin,
+    /// How long things are kept that are of use for a time.
+    pub keep: Keep,
 }
 
 impl Default for Limits {
@@ -38,7 +40,26 @@ impl Default for Limits {
             retry: At::nowhere(Retry::default()),
             lease: At::nowhere(Lease::default()),
             plugin: Plugin::default(),
+            keep: Keep::default(),
         }
+    }
+}
+
+/// How long things are kept that are of use for a time.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::config) struct Keep {
+    /// Days that conflicts stay in the history.
+    pub history_days: NonZeroU32,
+    /// How long the tombstone of a row that is gone stays at least. It stays longer where a source has not passed it. A
+    /// change that is older than a tombstone that went is dead-lettered as too old.
+    pub tombstones: Period,
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        let history_days = NonZeroU32::new(30).expect("thirty is not zero");
+        Self { history_days, tombstones: Period::seconds(7 * 24 * 3600) }
     }
 }
 

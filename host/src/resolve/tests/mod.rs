@@ -9,6 +9,7 @@ mod oracle;
 mod sets;
 mod single_writer;
 mod without_positions;
+mod too_old;
 
 use proptest::prelude::*;
 

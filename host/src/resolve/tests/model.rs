@@ -42,6 +42,7 @@ pub(super) struct ModelSink {
     /// The source gives no positions, and its events have ids.
     by_event: bool,
     events: HashSet<reconverge_streams::event::Event>,
+    horizon: Option<i64>,
 }
 
 /// A merge plugin that goes by rank.
@@ -109,7 +110,15 @@ impl ModelSink {
             local: BTreeMap::new(),
             by_event: false,
             events: HashSet::new(),
+            horizon: None,
         }
+    }
+
+    /// Tombstones and absences up to a commit time go.
+    pub(super) fn forget_through(&mut self, horizon: i64) {
+        let stays = |v: &Version| v.standing == StandingKind::Row || v.committed_at > horizon;
+        self.versions.retain(|_, (version, _)| stays(version));
+        self.horizon = Some(horizon);
     }
 
     /// The application writes a row.
@@ -247,7 +256,8 @@ impl ModelSink {
 
     fn standing(&self, wanted: &Wanted) -> Standing {
         let shape = &self.plan.tables[0].shape;
-        let mut table = StandingTable { rows: Columns::new(shape.logicals()), ..StandingTable::default() };
+        let rows = Columns::new(shape.logicals());
+        let mut table = StandingTable { rows, too_old_through: self.horizon, ..StandingTable::default() };
         for (i, key) in wanted.tables[0].keys.iter().enumerate() {
             let id = wanted.tables[0].cells.columns[0].int(i);
             let mut standing = StandingKey::default();

@@ -1,6 +1,7 @@
 //! Writing in order: constraints, triggers, columns that the database fills or changes.
 
 use reconverge_streams::{
+    retention::Retention,
     sink::{Claim, CommitError},
     standing::StandingKind,
 };
@@ -117,7 +118,14 @@ async fn old_history_is_dropped_by_day() {
          FOR VALUES FROM ('2020-01-01 00:00:00+00') TO ('2020-01-02 00:00:00+00')",
         )
         .await;
-    let _claim = world.claim().await;
+    let mut claim = world.claim().await;
+    let kept = |days| Retention { history_days: days, tombstones: 0, passed: Vec::new(), limit: 10 };
+    claim.tidy(&kept(36_500)).await.expect("ours");
+    assert_eq!(
+        world.ask("SELECT count(*)::text FROM pg_class WHERE relname = 'decision_20200101'").await.as_deref(),
+        Some("1")
+    );
+    claim.tidy(&kept(30)).await.expect("ours");
     let days =
         "SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class WHERE relname ~ '^decision_[0-9]+$'";
     let expected = "SELECT string_agg('decision_' || to_char((now() AT TIME ZONE 'UTC')::date + d, 'YYYYMMDD'), ' ') FROM generate_series(0, 1) d";

@@ -24,6 +24,7 @@ pub use self::{
     ends::stream_end,
     error::RunError,
     key::key,
+    plan::plan_without_plugins,
     redrive::redrive,
     reload::{Deployment, Operator, Phase, Report, Standing, Wish},
     run::{Options, RunUntil, run},

@@ -183,6 +183,9 @@ impl<'a> TableResolver<'a> {
     fn arrive(&mut self, row: u32) -> Step {
         let change = &self.batch.changes[row as usize];
         let key = self.keyed.of_change[row as usize] as usize;
+        if change.op == Op::Delete && change.moved.is_some() {
+            self.keys[key].moved_away = Some(self.keys[key].stands.live());
+        }
         let (at, came_back, later) = match self.pass(row, key) {
             Passage::Duplicate => return Step::Settled(Fate::Done(Disposition::Duplicate)),
             Passage::Regressed => return Step::Settled(Fate::Done(Disposition::Regressed)),

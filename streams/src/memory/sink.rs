@@ -137,7 +137,7 @@ fn fresh(lane: &str, request: &ClaimRequest) -> Checkpoint {
 }
 
 pub(super) fn now(state: &Contents) -> Micros {
-    jiff::Timestamp::now().as_microsecond().max(state.ahead)
+    state.now()
 }
 
 fn lease(request: &ClaimRequest) -> Micros {

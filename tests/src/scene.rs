@@ -122,6 +122,13 @@ impl Scene {
         std::fs::write(self.folder().join("pipeline.toml"), text).unwrap();
     }
 
+    /// Puts other words in place of some in the pipeline file: ways to the ends that lead through a proxy.
+    pub fn replace(&self, words: &str, others: &str) {
+        let text = std::fs::read_to_string(self.folder().join("pipeline.toml")).unwrap();
+        assert!(text.contains(words), "{words} does not stand in the pipeline file");
+        self.write_whole(&text.replace(words, others));
+    }
+
     /// Publishes changes one after another; returns their sequences.
     pub async fn publish<'a>(&self, changes: impl IntoIterator<Item = &'a Change>) -> Vec<u64> {
         let mut open = Vec::new();

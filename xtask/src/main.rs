@@ -2,9 +2,11 @@
 //! its set-up itself. Never a part of the product.
 
 mod bench;
+mod chaos;
 mod ci;
 mod demo;
 mod deny;
+mod mutants;
 mod setup;
 mod steps;
 mod test;
@@ -39,6 +41,10 @@ enum Action {
     },
     /// Measures Reconverge beside what it is made of, in a release build; docs/performance explains the numbers.
     Bench(bench::Bench),
+    /// Kills the program, its servers and its connections at random moments, and compares the end with a clean run.
+    Chaos(chaos::Chaos),
+    /// Changes the pure core line by line, and asks of each change whether a test fails.
+    Mutants(mutants::Mutants),
     /// Runs what CI runs after the tests: format, clippy, documentation, licences and advisories.
     Ci,
 }
@@ -60,6 +66,8 @@ fn run(action: Action) -> Result<()> {
         Action::Setup => setup::everything(),
         Action::Test { languages, cargo } => test::run(languages, &cargo),
         Action::Bench(asked) => bench::run(&asked),
+        Action::Chaos(asked) => chaos::run(&asked),
+        Action::Mutants(asked) => mutants::run(&asked),
         Action::Ci => ci::run(),
     }
 }

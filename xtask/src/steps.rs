@@ -21,7 +21,7 @@ pub(crate) struct Step {
     /// As a person would type it.
     typed: String,
     arguments: Vec<String>,
-    variables: Vec<(&'static str, &'static str)>,
+    variables: Vec<(&'static str, String)>,
 }
 
 impl Step {
@@ -57,8 +57,8 @@ impl Step {
     }
 
     /// Sets a variable of its environment.
-    pub(crate) fn variable(mut self, name: &'static str, value: &'static str) -> Step {
-        self.variables.push((name, value));
+    pub(crate) fn variable(mut self, name: &'static str, value: impl Into<String>) -> Step {
+        self.variables.push((name, value.into()));
         self
     }
 
@@ -87,7 +87,7 @@ impl Step {
         own.for_each(|name| {
             command.env_remove(name);
         });
-        command.envs(self.variables.iter().copied());
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }
 

@@ -36,6 +36,7 @@ pub use self::{
     error::RunError,
     key::key,
     laws::{Case, Described, law_cases, law_cases_of, merge_plugin_of},
+    plan::plan_without_plugins,
     redrive::redrive,
     rehearse::{Recorded, rehearsal},
     reload::{Deployment, Operator, Phase, Report, Standing, Wish},

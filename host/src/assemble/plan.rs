@@ -64,6 +64,18 @@ pub(super) fn plan(
     })
 }
 
+/// The plan of a pipeline whose plugins ask for nothing: what a model of the pipeline works by.
+///
+/// # Errors
+/// As for a pipeline that runs.
+pub fn plan_without_plugins(
+    pipeline: &Pipeline,
+    shapes: &[Arc<TableShape>],
+    names: Arc<Names>,
+) -> Result<Plan, RunError> {
+    plan(pipeline, shapes, &vec![Asked::default(); shapes.len()], names)
+}
+
 fn table_plan(
     pipeline: &Pipeline,
     place: usize,

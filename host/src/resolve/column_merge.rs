@@ -227,7 +227,7 @@ impl TableResolver<'_> {
             return Some((at(Arena::Before), false));
         }
         let moved_from = self.keyed.moved_from.get(&incoming.row);
-        let old = moved_from.and_then(|&old| self.keys[old as usize].last_row());
+        let old = moved_from.and_then(|&old| self.keys[old as usize].row_before_move());
         old.filter(|old| self.sent_in(composed, *old, c)).map(|old| (old, false))
     }
 

@@ -144,7 +144,7 @@ impl TableResolver<'_> {
             before: &self.batch.before,
             standing: &self.standing.rows,
             row: incoming.row,
-            moved_from: moved_from.and_then(|&old| self.keys[old as usize].last_row()),
+            moved_from: moved_from.and_then(|&old| self.keys[old as usize].row_before_move()),
             current: before.stands.live(),
             kept: before.kept.as_ref(),
             written: &written,
@@ -166,10 +166,7 @@ impl TableResolver<'_> {
     /// From now on this stands, of several changes; the newest of them is what it was.
     pub(super) fn stand_mixed(&mut self, incoming: &Incoming, stands: Stands, kept: ColumnSet) {
         let state = &mut self.keys[incoming.key];
-        if let Some(row) = state.stands.live().filter(|_| !matches!(stands, Stands::Live(_))) {
-            state.removed = Some(row);
-            state.broken = true;
-        }
+        state.broken |= state.stands.live().is_some() && !matches!(stands, Stands::Live(_));
         state.stands = stands;
         state.local = false;
         state.set_by = Some(incoming.row);

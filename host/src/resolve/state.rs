@@ -69,8 +69,8 @@ pub(super) struct KeyState {
     pub(super) kept: Option<ColumnSet>,
     /// The row went and came within this batch, so what the sink holds is not its past.
     pub(super) broken: bool,
-    /// The last row that stood before a delete, for the create half of a key change.
-    pub(super) removed: Option<RowRef>,
+    /// What stood before the delete half of a key change, for its create half; `None` where the batch has no such half.
+    pub(super) moved_away: Option<Option<RowRef>>,
     /// The version is written: a change passed the gate, or the row came into the sink or left it.
     pub(super) touched: bool,
     /// The change that set what stands; `None` while it is as the sink has it.
@@ -121,7 +121,7 @@ impl KeyState {
             in_sink: InSink::Unknown,
             kept: None,
             broken: false,
-            removed: None,
+            moved_away: None,
             touched: false,
             set_by: None,
             was_kept: None,
@@ -196,9 +196,10 @@ impl KeyState {
         }
     }
 
-    /// The row that stands, else the last one that did: what the create half of a key change is filled from.
-    pub(super) fn last_row(&self) -> Option<RowRef> {
-        self.stands.live().or(self.removed)
+    /// The row as it was before its key changed: what the create half is filled from. A row that had gone before is
+    /// not taken back, or the cut of batches would decide what is filled.
+    pub(super) fn row_before_move(&self) -> Option<RowRef> {
+        self.moved_away.unwrap_or(self.stands.live())
     }
 
     /// Whether another source's newest change is a delete.

@@ -189,6 +189,9 @@ impl<'a> TableResolver<'a> {
         if self.keys[key].seen.is_empty() && self.is_too_old(change, key) {
             return Step::Settled(Fate::Refused(self.too_old(row)));
         }
+        if change.op == Op::Delete && change.moved.is_some() {
+            self.keys[key].moved_away = Some(self.keys[key].stands.live());
+        }
         let (at, came_back, later) = match self.pass(row, key) {
             Passage::Duplicate => return Step::Settled(Fate::Done(Disposition::Duplicate)),
             Passage::Regressed => return Step::Settled(Fate::Done(Disposition::Regressed)),

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     sync::Arc,
 };
 
@@ -26,9 +27,26 @@ pub struct MemoryDatabase {
     pub(super) state: Arc<Mutex<Contents>>,
 }
 
+/// Where the time of leases and records comes from.
+#[derive(Clone)]
+pub(super) struct Clock(Arc<dyn Fn() -> Micros + Send + Sync>);
+
+impl Default for Clock {
+    fn default() -> Self {
+        Clock(Arc::new(|| jiff::Timestamp::now().as_microsecond()))
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock")
+    }
+}
+
 /// All that is committed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Contents {
+    pub clock: Clock,
     pub tables: BTreeMap<String, MemoryTable>,
     /// By table and canonical key.
     pub versions: BTreeMap<(String, Vec<u8>), Remembered>,
@@ -139,7 +157,22 @@ pub(super) struct NamedSeen {
     pub live_at: Micros,
 }
 
+impl Contents {
+    /// The present, microseconds since 1970.
+    pub(super) fn now(&self) -> Micros {
+        (self.clock.0)().max(self.ahead)
+    }
+}
+
 impl MemoryDatabase {
+    /// An empty database by another clock than the system's, in microseconds since 1970 UTC: leases end and records are
+    /// dated by it.
+    #[must_use]
+    pub fn with_clock(now: impl Fn() -> Micros + Send + Sync + 'static) -> Self {
+        let contents = Contents { clock: Clock(Arc::new(now)), ..Contents::default() };
+        MemoryDatabase { state: Arc::new(Mutex::new(contents)) }
+    }
+
     /// Creates a table, or puts another in its place. `unique` are sets of column indexes besides the key;
     /// `defaults` is one row of the shape's columns, whose cells that are a value fill new rows.
     pub async fn create(&self, shape: TableShape, unique: Vec<Vec<usize>>, defaults: Columns) {
@@ -192,12 +225,14 @@ impl MemoryDatabase {
     /// All rows of a table in the order of their canonical keys; `None` where there is no such table.
     pub async fn rows(&self, table: &str) -> Option<Columns> {
         let state = self.state.lock().await;
-        let table = state.tables.get(table)?;
-        let mut all = Columns::new(table.shape.logicals());
-        for row in table.rows.values() {
-            all.push_row_from(&row.cells, 0);
-        }
-        Some(all)
+        state.tables.get(table).map(MemoryTable::all_rows)
+    }
+
+    /// All rows of all tables at one moment, each table's in the order of their canonical keys.
+    pub async fn all_rows(&self) -> BTreeMap<String, Columns> {
+        let state = self.state.lock().await;
+        let table = |(name, table): (&String, &MemoryTable)| (name.clone(), table.all_rows());
+        state.tables.iter().map(table).collect()
     }
 
     /// Lets all leases end, by moving the database's clock.
@@ -235,6 +270,14 @@ impl MemoryDatabase {
 }
 
 impl MemoryTable {
+    fn all_rows(&self) -> Columns {
+        let mut all = Columns::new(self.shape.logicals());
+        for row in self.rows.values() {
+            all.push_row_from(&row.cells, 0);
+        }
+        all
+    }
+
     /// Writes columns of row `i` of `cells`; returns the row's canonical key.
     pub(super) fn put(&mut self, columns: &[usize], cells: &Columns, i: usize, stamp: u64) -> Vec<u8> {
         let of = |column: usize| columns.iter().position(|c| *c == column).map(|at| &cells.columns[at]);

@@ -157,7 +157,7 @@ pub(super) fn fresh_at(start: &LaneStart, plan: PlanDigest) -> Checkpoint {
 }
 
 pub(super) fn now(state: &Contents) -> Micros {
-    jiff::Timestamp::now().as_microsecond().max(state.ahead)
+    state.now()
 }
 
 fn lease(request: &ClaimRequest) -> Micros {

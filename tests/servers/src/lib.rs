@@ -21,7 +21,9 @@ mod process;
 
 mod nats;
 mod postgres;
+mod proxy;
 
 pub use nats::{NatsServer, NatsServerBuilder};
 pub use place::{project_root, scratch, target_dir};
 pub use postgres::{Postgres, PostgresBuilder};
+pub use proxy::Proxy;

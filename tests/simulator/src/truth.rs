@@ -1,0 +1,248 @@
+//! What must hold at each step, watched from beside: the serial oracle takes the messages of each commit at the moment
+//! at which it took effect, and what the sink holds then must be what the oracle says.
+//!
+//! Checked at every commit: the ledger balances and counts each message once (promise 1); nothing takes effect twice
+//! and nothing is skipped, since each commit begins where the last one ended (2); the rows are those of the serial
+//! order, key by key (3); a row is in the sink exactly if all its parents are, and is kept beside otherwise (5); the
+//! commit is one of the newest owner (9).
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use reconverge_oracle::{Fate, Message, Oracle, Row};
+use reconverge_streams::{
+    checkpoint::Checkpoint,
+    disposition::{Counts, Disposition},
+};
+use tokio::sync::Notify;
+
+use crate::{
+    place::{Place, kept},
+    scenario::{REGION, Scenario},
+    sink::{Looking, Witness},
+};
+
+/// See the module.
+pub struct Truth<P: Place> {
+    place: Arc<P>,
+    tables: usize,
+    known: Mutex<Known>,
+    /// Everything was published and has a disposition.
+    done: Notify,
+}
+
+struct Known {
+    oracle: Oracle,
+    /// The stream: sequence and partition of every message.
+    stream: Vec<(u64, u32, Message)>,
+    published_all: bool,
+    lanes: HashMap<u32, LaneKnown>,
+    wrong: Option<String>,
+}
+
+/// What is known of a lane.
+#[derive(Default)]
+struct LaneKnown {
+    /// The epoch of its newest claim.
+    epoch: i64,
+    /// Everything up to here has taken effect.
+    sequence: u64,
+    /// Changes that have.
+    delivered: u64,
+    counts: Counts,
+}
+
+impl<P: Place> Truth<P> {
+    /// Before anything happened.
+    #[must_use]
+    pub fn new(scenario: &Scenario, place: Arc<P>) -> Truth<P> {
+        let known = Known {
+            oracle: Oracle::new(scenario.tables.clone(), REGION),
+            stream: Vec::new(),
+            published_all: false,
+            lanes: (0..scenario.partitions).map(|p| (p, LaneKnown::default())).collect(),
+            wrong: None,
+        };
+        Truth { place, tables: scenario.tables.len(), known: Mutex::new(known), done: Notify::new() }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The stream has taken a message.
+    pub fn published(&self, sequence: u64, partition: u32, message: Message) {
+        self.known().stream.push((sequence, partition, message));
+    }
+
+    /// Nothing more will be published.
+    pub fn published_all(&self) {
+        self.known().published_all = true;
+        self.end_if_done();
+    }
+
+    /// The application has written a row.
+    pub fn written_locally(&self, table: usize, row: &Row) {
+        self.known().oracle.write_locally(table, row.clone());
+    }
+
+    /// Everything up to here has taken effect in every lane.
+    #[must_use]
+    pub fn applied(&self) -> u64 {
+        self.known().lanes.values().map(|lane| lane.sequence).min().unwrap_or_default()
+    }
+
+    /// Ends when all is done, or something is wrong.
+    pub async fn ended(&self) {
+        self.done.notified().await;
+    }
+
+    /// The first thing that was wrong.
+    #[must_use]
+    pub fn wrong(&self) -> Option<String> {
+        self.known().wrong.clone()
+    }
+
+    /// Something is wrong.
+    pub fn accuse(&self, what: String) {
+        self.known().wrong.get_or_insert(what);
+        self.done.notify_one();
+    }
+
+    /// Compares what the sink holds with what the oracle says.
+    pub async fn compare(&self) {
+        let rows = self.place.rows(self.tables).await;
+        let expected = self.known().oracle.visible();
+        if rows != expected {
+            self.accuse(format!("in the sink: {rows:?}\n     must be: {expected:?}"));
+            return;
+        }
+        let found = kept(&*self.place.sink().await).await;
+        let known = self.known();
+        let expected = known.oracle.kept();
+        let rows: Vec<_> = found.iter().map(|(key, (row, _))| (key, row)).collect();
+        let wrong = if rows == expected.iter().collect::<Vec<_>>() {
+            None
+        } else {
+            Some(format!("kept beside: {rows:?}\n    must be: {expected:?}"))
+        };
+        let wrong = wrong.or_else(|| ledger(&known, &found));
+        drop(known);
+        if let Some(wrong) = wrong {
+            self.accuse(wrong);
+        }
+    }
+
+    fn end_if_done(&self) {
+        let known = self.known();
+        let rest = |partition: &u32| {
+            let last = known.stream.iter().rev().find(|(_, p, _)| p == partition);
+            last.map_or(0, |(sequence, ..)| *sequence)
+        };
+        if known.published_all && known.lanes.iter().all(|(p, lane)| lane.sequence >= rest(p)) {
+            self.done.notify_one();
+        }
+    }
+}
+
+impl Known {
+    /// The oracle takes what a lane has made of the stream by now. Returns where the lane stood, and how many changes
+    /// were delivered to it in all.
+    fn take_up_to(&mut self, partition: u32, checkpoint: &Checkpoint) -> (u64, u64) {
+        let lane = self.lanes.entry(partition).or_default();
+        let from = lane.sequence;
+        for (sequence, of, message) in &self.stream {
+            if *of == partition && (from + 1..=checkpoint.sequence).contains(sequence) {
+                lane.delivered += self.oracle.take(partition as usize, message).len() as u64;
+            }
+        }
+        lane.sequence = checkpoint.sequence;
+        lane.counts = checkpoint.counts;
+        (from, lane.delivered)
+    }
+}
+
+/// The ledger beside the oracle's fates. A row that waits counts as waiting, whatever brought it.
+fn ledger(
+    known: &Known,
+    kept: &std::collections::BTreeMap<reconverge_oracle::Key, (Row, bool)>,
+) -> Option<String> {
+    let mut counts = Counts::default();
+    known.lanes.values().for_each(|lane| counts.add_all(&lane.counts));
+    let found = |of: &[Disposition]| of.iter().map(|d| counts.get(*d)).sum::<u64>();
+    let must = |of: &[Fate]| of.iter().map(|f| known.oracle.count(*f)).sum::<u64>();
+    let pairs = [
+        (found(&[Disposition::Applied, Disposition::Parked, Disposition::Orphaned]), must(&[Fate::Applied])),
+        (found(&[Disposition::Deleted, Disposition::NoOp]), must(&[Fate::Deleted, Fate::NoOp])),
+        (found(&[Disposition::KeptCurrent]), must(&[Fate::KeptCurrent])),
+        (found(&[Disposition::Duplicate]), must(&[Fate::Duplicate])),
+        (found(&[Disposition::Regressed]), must(&[Fate::Regressed])),
+        (found(&[Disposition::Filtered]), must(&[Fate::Filtered])),
+        (found(&[Disposition::Suppressed]), must(&[Fate::Suppressed])),
+        (found(&[Disposition::DeadLettered]), must(&[Fate::DeadLettered])),
+        (found(&[Disposition::Control]), must(&[Fate::Control])),
+        (found(&[Disposition::Echo]), must(&[Fate::Echo])),
+        (found(&[Disposition::Unlisted]), must(&[Fate::Unlisted])),
+        // Told by one lane only: a row that another lane's parent brings in stays counted as it was.
+        (found(&[Disposition::Parked, Disposition::Orphaned]), kept.len() as u64),
+        (found(&[Disposition::Orphaned]), kept.values().filter(|(_, orphaned)| *orphaned).count() as u64),
+    ];
+    let told = if known.lanes.len() == 1 { pairs.len() } else { pairs.len() - 2 };
+    let wrong = pairs[..told].iter().position(|(found, must)| found != must)?;
+    let present: Vec<_> = counts.present().collect();
+    Some(format!(
+        "count {wrong} of the ledger is {} and must be {}: {present:?}",
+        pairs[wrong].0, pairs[wrong].1
+    ))
+}
+
+impl<P: Place> Witness for Truth<P> {
+    fn claimed(&self, partition: u32, checkpoint: &Checkpoint) {
+        let mut known = self.known();
+        let lane = known.lanes.entry(partition).or_default();
+        let (epoch, sequence) = (lane.epoch, lane.sequence);
+        lane.epoch = checkpoint.epoch;
+        // A process that died while its commit was under way never told of it; in memory nothing is under way.
+        let untold = checkpoint.sequence > sequence && !self.place.is_exact();
+        if untold {
+            known.take_up_to(partition, checkpoint);
+        }
+        drop(known);
+        if checkpoint.epoch <= epoch || checkpoint.sequence != sequence && !untold {
+            self.accuse(format!(
+                "lane {partition} was claimed at {checkpoint:?}, after epoch {epoch} and sequence {sequence}"
+            ));
+        }
+    }
+
+    fn wrote(&self, partition: u32, before: &Checkpoint, after: &Checkpoint) {
+        let mut known = self.known();
+        let (from, delivered) = known.take_up_to(partition, after);
+        let epoch = known.lanes[&partition].epoch;
+        let sum = (after.delivered, after.counts.sum());
+        let wrong = if after.epoch != epoch {
+            Some(format!("an owner of epoch {} wrote after epoch {epoch} was given out", after.epoch))
+        } else if before.sequence != from {
+            Some(format!("lane {partition} stood at {from}, and a commit began at {}", before.sequence))
+        } else if sum != (delivered, delivered) {
+            Some(format!("{delivered} changes were delivered, the ledger says {sum:?}"))
+        } else {
+            None
+        };
+        drop(known);
+        if let Some(wrong) = wrong {
+            self.accuse(wrong);
+        }
+        self.end_if_done();
+    }
+
+    fn look(&self) -> Looking<'_> {
+        Box::pin(async {
+            if self.place.is_exact() {
+                self.compare().await;
+            }
+        })
+    }
+}

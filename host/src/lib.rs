@@ -2,7 +2,7 @@
 //!
 //! The life of an event, which is also the order of the modules:
 //!
-//! pull -> [`decode`] -> residency, filter, mapping ([`plugin`], behind [`stages`])
+//! pull -> [`decode`] -> residency, filter, mapping ([`plugin`], behind [`stages`]; what waits on time: [`waiting`])
 //! -> [ claim -> standing -> gate -> [`resolve`] -> write -> commit ] -> release ([`lane`])
 
 pub mod config;
@@ -12,6 +12,7 @@ pub mod batch;
 pub mod decode;
 pub mod stages;
 pub mod plugin;
+pub mod waiting;
 pub mod resolve;
 pub mod generation;
 pub mod lane;

@@ -15,7 +15,7 @@ use crate::{
     position::Micros,
     standing::{Standing, Wanted},
     table::{TableId, TableShape},
-    waiting::{Aside, Paused, Waiting, WaitingWanted},
+    waiting::{Aside, Depth, Paused, Waiting, WaitingWanted},
     writes::{ChangeIndex, Writes},
 };
 
@@ -226,6 +226,12 @@ pub trait Claim: Send {
         &mut self,
         asked: WaitingWanted,
     ) -> impl Future<Output = Result<Vec<Waiting>, SinkError>> + Send;
+
+    /// Between batches: how much the lane keeps beside, by table and reason, in no order.
+    ///
+    /// # Errors
+    /// As in `begin`.
+    fn depths(&mut self) -> impl Future<Output = Result<Vec<Depth>, SinkError>> + Send;
 
     /// Between batches: the tables of the plan that are paused.
     ///

@@ -27,5 +27,5 @@ pub use self::{
     redrive::redrive,
     reload::{Deployment, Operator, Phase, Report, Standing, Wish},
     run::{Options, RunUntil, run},
-    sidecar::{Sidecar, sidecar},
+    sidecar::{Sidecar, sidecar, usable},
 };

@@ -7,12 +7,17 @@ use reconverge_streams::{
     jetstream::JetStreamSource,
     sink::{ClaimRequest, Sink},
     source::{Limits, Source as _},
+    table::TableShape,
 };
 
 use crate::{
     config::{OnHole, Pipeline, SinkTarget, Source},
     generation::{Live, Recent, Rules},
-    lane::{Followed, Lane, LaneSettings, Lanes, Progress, Retry, RunReport, Until},
+    lane::{
+        Depths, Followed, Lane, LaneError, LaneSettings, Lanes, ParkedLimits, Progress, Retry, RunReport,
+        Until,
+    },
+    waiting::Queue,
 };
 
 use super::{
@@ -86,7 +91,33 @@ async fn run_into<K: Sink>(
     sink.prepare().await?;
     let config = &pipeline.sources[0];
     let source = ends::source(pipeline, config, options.ensure).await?;
-    let shapes = ends::shapes(pipeline, sink).await?.into_iter().map(Arc::new).collect::<Vec<_>>();
+    tokio::pin!(shutdown);
+    let (mut done, mut shapes) = (RunReport::default(), Vec::new());
+    loop {
+        shapes = ends::shapes_or(pipeline, sink, &shapes).await?;
+        let run = run_with(pipeline, options, &source, sink, &lanes, shapes.clone(), shutdown.as_mut());
+        match run.await {
+            // A table that was paused runs again, maybe in another shape.
+            Err(RunError::Lane { cause: LaneError::Resumed { report, .. }, .. }) => done.merge(&report),
+            ended => {
+                done.merge(&ended?);
+                return Ok(done);
+            }
+        }
+    }
+}
+
+/// Runs on tables of these shapes, until a table that was paused runs again.
+async fn run_with<K: Sink>(
+    pipeline: &Pipeline,
+    options: &Options,
+    source: &JetStreamSource,
+    sink: &K,
+    lanes: &Arc<Lanes>,
+    shapes: Vec<Arc<TableShape>>,
+    shutdown: impl Future<Output = ()>,
+) -> Result<RunReport, RunError> {
+    let config = &pipeline.sources[0];
     let Beginning { shelf, artifacts, store } = reload::beginning(pipeline).await?;
     let workshop = Arc::new(Workshop::new(pipeline, shapes)?);
     let live = Arc::new(Live::new(Arc::new(workshop.generation(&artifacts, None)?)));
@@ -96,14 +127,14 @@ async fn run_into<K: Sink>(
         workshop: Arc::clone(&workshop),
         live: Arc::clone(&live),
         recent: Arc::clone(&recent),
-        lanes: Arc::clone(&lanes),
+        lanes: Arc::clone(lanes),
         shelf,
         running: artifacts,
         store,
         process: owner.clone(),
     };
     let around = Around { workshop: &workshop, live: &live, recent: &recent, owner };
-    let lane = assemble(pipeline, options, config, &source, sink, &lanes, around).await?;
+    let lane = assemble(pipeline, options, config, source, sink, lanes, around).await?;
     let name = lane.settings.claim.lane.to_string();
     tokio::select! {
         biased;
@@ -167,7 +198,22 @@ async fn assemble<'a, K: Sink>(
     };
     let (live, recent) = (Arc::clone(around.live), Arc::clone(around.recent));
     let followed = Followed::new(&generation);
-    Ok(Lane { source, sink, plan, decoder, stages, followed, live, recent, settings, progress })
+    let parked = ParkedLimits { rows: pipeline.limits.parked_rows, age: pipeline.limits.parked_age };
+    let (waiting, depths) = (Queue::default(), Depths::new(parked));
+    Ok(Lane {
+        source,
+        sink,
+        plan,
+        decoder,
+        stages,
+        followed,
+        live,
+        recent,
+        waiting,
+        depths,
+        settings,
+        progress,
+    })
 }
 
 fn limits(pipeline: &Pipeline) -> Limits {

@@ -61,6 +61,12 @@ pub const METRICS: &[Metric] = &[
         &["lane"],
         "Source commit time of the newest change applied, seconds since 1970: time() minus it is the lag",
     ),
+    gauge(
+        "reconverge_parked",
+        &["lane", "table", "why"],
+        "Rows and changes kept beside: parent, orphaned, skew, paused",
+    ),
+    counter("reconverge_tables_paused_total", &["table"], "Times that this process paused a table"),
     gauge("reconverge_lane_running", &["lane"], "1 while the lane is claimed and works, else 0"),
 ];
 

@@ -24,6 +24,7 @@ mod audit;
 mod conflicts;
 mod dlq;
 mod parked;
+mod tables;
 mod plugin;
 
 use std::ffi::OsString;
@@ -67,6 +68,7 @@ async fn perform(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Conflicts(conflicts) => conflicts::conflicts(&global, conflicts).await,
         Command::Dlq(dlq) => dlq::dlq(&global, dlq).await,
         Command::Parked(parked) => parked::parked(&global, parked).await,
+        Command::Tables(asked) => tables::tables(&global, asked).await,
         Command::Plugin(command) => plugin::perform(&global, &command).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -93,6 +93,8 @@ pub enum ItemKind {
     Settled(Disposition),
     /// Refused by decode: a dead letter.
     Refused(Refusal),
+    /// A change of this table that is not decided in this batch: it waits, or stands behind one that does.
+    Held(TableId, Disposition),
 }
 
 /// Why a change cannot be applied. Words name tables, columns and paths, never a row's values.

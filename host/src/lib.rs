@@ -2,7 +2,7 @@
 //!
 //! The life of an event, which is also the order of the modules:
 //!
-//! pull -> [`decode`] -> residency, filter, mapping ([`plugin`], behind [`stages`])
+//! pull -> [`decode`] -> residency, filter, mapping ([`plugin`], behind [`stages`]; what waits on time: [`waiting`])
 //! -> [ claim -> standing -> gate -> [`resolve`] -> write -> commit ] -> release ([`lane`])
 //!
 //! Beside it: [`laws`] and [`rehearse`] run the same engine into a [`scratch`] sink, to try a rule before it decides.
@@ -14,6 +14,7 @@ pub mod batch;
 pub mod decode;
 pub mod stages;
 pub mod plugin;
+pub mod waiting;
 pub mod resolve;
 pub mod generation;
 pub mod lane;

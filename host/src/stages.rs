@@ -156,6 +156,16 @@ pub struct Prepared {
     pub tables: Vec<PreparedTable>,
 }
 
+impl Prepared {
+    /// Of a batch about which nothing was said yet: everything goes on.
+    #[must_use]
+    pub fn all(batch: &Batch) -> Self {
+        let untouched =
+            |rows| PreparedTable { passed: vec![Passed::Keep; rows], residency_passed: vec![true; rows] };
+        Prepared { tables: batch.tables.iter().map(|table| untouched(table.changes.len())).collect() }
+    }
+}
+
 /// See [`Prepared`].
 #[derive(Debug, Default)]
 pub struct PreparedTable {
@@ -169,7 +179,20 @@ pub struct PreparedTable {
 pub trait Stages: Send {
     /// Residency, filter and mapping over a whole batch, in that order. Writes redacted and mapped columns in
     /// place in [`crate::batch::TableBatch::after`]; a redacted column is taken out of `before` too.
-    fn prepare(&mut self, batch: &mut Batch, plan: &Plan) -> Prepared;
+    fn prepare(&mut self, batch: &mut Batch, plan: &Plan) -> Prepared {
+        let admitted = self.admit(batch, plan, Prepared::all(batch));
+        self.refine(batch, plan, admitted)
+    }
+
+    /// The first half of [`Stages::prepare`]: residency, of the changes that `known` keeps.
+    fn admit(&mut self, _batch: &mut Batch, _plan: &Plan, known: Prepared) -> Prepared {
+        known
+    }
+
+    /// The second half: filter and mapping, of the changes that residency let by.
+    fn refine(&mut self, _batch: &mut Batch, _plan: &Plan, admitted: Prepared) -> Prepared {
+        admitted
+    }
 
     /// Merge of one round of one table.
     fn merge(&mut self, contests: &Contests<'_>) -> Rulings;

@@ -16,7 +16,7 @@ use crate::{
     retention::{Retention, Tidied},
     standing::{Standing, Wanted},
     table::{TableId, TableShape},
-    waiting::{Aside, Paused, Waiting, WaitingWanted},
+    waiting::{Aside, Depth, Paused, Waiting, WaitingWanted},
     writes::{ChangeIndex, Writes},
 };
 
@@ -227,6 +227,12 @@ pub trait Claim: Send {
         &mut self,
         asked: WaitingWanted,
     ) -> impl Future<Output = Result<Vec<Waiting>, SinkError>> + Send;
+
+    /// Between batches: how much the lane keeps beside, by table and reason, in no order.
+    ///
+    /// # Errors
+    /// As in `begin`.
+    fn depths(&mut self) -> impl Future<Output = Result<Vec<Depth>, SinkError>> + Send;
 
     /// Between batches: the tables of the plan that are paused.
     ///

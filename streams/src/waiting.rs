@@ -62,6 +62,8 @@ pub struct WaitingWrite {
     pub source: NameId,
     /// Its position; all zero for a source without positions.
     pub position: Position,
+    /// The other key of a key change, whose halves wait together.
+    pub moved: Option<Vec<u8>>,
     /// The change in the host's own form. A sink never looks into it.
     pub change: Vec<u8>,
 }
@@ -79,6 +81,8 @@ pub struct Waiting {
     pub source: Option<NameId>,
     /// Its position.
     pub position: Position,
+    /// The other key of a key change.
+    pub moved: Option<Vec<u8>>,
     /// Since when, by the sink's clock.
     pub parked_at: Micros,
     /// How often it was released in vain.
@@ -94,6 +98,19 @@ pub enum WaitingWanted {
     All,
     /// Those of these sequences, with their bytes.
     Sequences(Vec<u64>),
+}
+
+/// How much a lane keeps beside, of one table and for one reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Depth {
+    /// The table.
+    pub table: TableId,
+    /// `parent`, `orphaned`, `skew` or `paused`.
+    pub why: String,
+    /// How many rows or changes.
+    pub rows: u64,
+    /// Since when the oldest of them is kept.
+    pub oldest_at: Micros,
 }
 
 /// A table that is paused: nothing is read from it or written to it, and its changes wait.

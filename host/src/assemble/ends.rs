@@ -1,5 +1,7 @@
 //! Connects the two ends that a configuration names.
 
+use std::sync::Arc;
+
 use reconverge_streams::{
     jetstream::{ConnectOptions, FilterPattern, JetStreamSource, StreamDefinition},
     sink::{Sink, TableName},
@@ -55,21 +57,61 @@ pub async fn stream_end(pipeline: &Pipeline, config: &Source) -> Result<u64, Run
 
 /// The shapes of all tables, in the plan's order, or everything that is wrong with them, each at its place.
 pub(super) async fn shapes<K: Sink>(pipeline: &Pipeline, sink: &K) -> Result<Vec<TableShape>, RunError> {
+    let shapes = shapes_or(pipeline, sink, &[]).await?;
+    Ok(shapes.into_iter().map(Arc::unwrap_or_clone).collect())
+}
+
+/// The same for a pipeline that ran already: a table that cannot be used now keeps the shape that it was planned with,
+/// and is paused by the claim.
+pub(super) async fn shapes_or<K: Sink>(
+    pipeline: &Pipeline,
+    sink: &K,
+    planned: &[Arc<TableShape>],
+) -> Result<Vec<Arc<TableShape>>, RunError> {
     let names: Vec<TableName> =
         pipeline.tables.iter().map(|t| TableName { name: t.target.clone(), key: t.key.clone() }).collect();
     let mut shapes = Vec::new();
     let mut problems = Vec::new();
-    for (table, found) in pipeline.tables.iter().zip(sink.shapes(&names).await?) {
+    for (place, (table, found)) in pipeline.tables.iter().zip(sink.shapes(&names).await?).enumerate() {
+        let wrong = match found {
+            Ok(shape) => {
+                let columns: Vec<&str> = shape.columns.iter().map(|c| c.name.as_str()).collect();
+                let wrong: Vec<Problem> = pipeline.column_problems(table, &columns).into_iter().collect();
+                shapes.push(Arc::new(shape));
+                wrong
+            }
+            Err(wrong) => wrong.into_iter().map(|p| at(pipeline, table.span.clone(), p)).collect(),
+        };
+        match planned.get(place) {
+            Some(planned) if !wrong.is_empty() => {
+                shapes.truncate(place);
+                shapes.push(Arc::clone(planned));
+            }
+            _ => problems.extend(wrong),
+        }
+    }
+    if problems.is_empty() { Ok(shapes) } else { Err(RunError::Configuration(problems)) }
+}
+
+/// Everything that is wrong with one table.
+pub(super) async fn problems_of<K: Sink>(
+    pipeline: &Pipeline,
+    sink: &K,
+    target: &str,
+) -> Result<Vec<Problem>, RunError> {
+    let Some(table) = pipeline.tables.iter().find(|t| t.target == target) else { return Ok(Vec::new()) };
+    let name = TableName { name: table.target.clone(), key: table.key.clone() };
+    let mut problems = Vec::new();
+    for found in sink.shapes(&[name]).await? {
         match found {
             Ok(shape) => {
                 let columns: Vec<&str> = shape.columns.iter().map(|c| c.name.as_str()).collect();
                 problems.extend(pipeline.column_problems(table, &columns));
-                shapes.push(shape);
             }
             Err(wrong) => problems.extend(wrong.into_iter().map(|p| at(pipeline, table.span.clone(), p))),
         }
     }
-    if problems.is_empty() { Ok(shapes) } else { Err(RunError::Configuration(problems)) }
+    Ok(problems)
 }
 
 /// A sink's problem at a place of the file.

@@ -32,6 +32,14 @@ use super::{
 /// How a lane's task ended: its name, and what it came to.
 type Ended = (String, Result<RunReport, LaneError>);
 
+/// How a fleet's work ended.
+pub(super) enum Over {
+    /// It was told to stop, or every lane is done.
+    Done(RunReport),
+    /// A table that was paused runs again: its shape has to be read anew before the lanes go on.
+    Resumed(RunReport),
+}
+
 /// See the module.
 pub(super) struct Fleet<'a, K> {
     pipeline: &'a Pipeline,
@@ -44,6 +52,8 @@ pub(super) struct Fleet<'a, K> {
     failed: BTreeMap<String, LaneError>,
     /// Lanes that reached their end, by whomever.
     done: Vec<String>,
+    /// A lane found that a paused table runs again.
+    resumed: bool,
 }
 
 impl<'a, K: Sink + Roster + 'static> Fleet<'a, K> {
@@ -57,6 +67,7 @@ impl<'a, K: Sink + Roster + 'static> Fleet<'a, K> {
             report: RunReport::default(),
             failed: BTreeMap::new(),
             done: Vec::new(),
+            resumed: false,
         }
     }
 
@@ -65,7 +76,7 @@ impl<'a, K: Sink + Roster + 'static> Fleet<'a, K> {
         mut self,
         sink: Arc<K>,
         shutdown: impl Future<Output = ()>,
-    ) -> Result<RunReport, RunError> {
+    ) -> Result<Over, RunError> {
         let shares = self.shares();
         let steward = Steward {
             sink: Arc::clone(&sink),
@@ -100,6 +111,9 @@ impl<'a, K: Sink + Roster + 'static> Fleet<'a, K> {
         tokio::pin!(shutdown);
         loop {
             let look = looks.borrow_and_update().clone();
+            if self.resumed {
+                return Ok(());
+            }
             self.follow(&look)?;
             if self.is_over() {
                 return Ok(());
@@ -214,6 +228,10 @@ impl<'a, K: Sink + Roster + 'static> Fleet<'a, K> {
                 self.report.merge(&report);
                 self.done.extend((!self.shares()).then_some(name));
             }
+            Err(LaneError::Resumed { report, .. }) => {
+                self.report.merge(&report);
+                self.resumed = true;
+            }
             Err(error) => {
                 tracing::error!(lane = name, %error, "lane.failed");
                 if let Some(lane) = self.lanes.get(&name) {
@@ -241,10 +259,11 @@ impl<'a, K: Sink + Roster + 'static> Fleet<'a, K> {
         !self.failed.is_empty() && self.failed.len() + others == self.parts.slots.len()
     }
 
-    fn told(self) -> Result<RunReport, RunError> {
-        let Fleet { parts, report, mut failed, .. } = self;
+    fn told(self) -> Result<Over, RunError> {
+        let Fleet { parts, report, mut failed, resumed, .. } = self;
         match failed.len() {
-            0 => Ok(report),
+            _ if resumed => Ok(Over::Resumed(report)),
+            0 => Ok(Over::Done(report)),
             1 if parts.slots.len() == 1 => {
                 let (lane, cause) = failed.pop_first().expect("there is one");
                 Err(RunError::Lane { lane, cause })

@@ -16,9 +16,11 @@ use crate::{
     decode::{Decoder, Share},
     generation::{Live, Recent, Rules},
     lane::{
-        Before, Followed, Kept, Lane, LaneError, LaneSettings, Lanes, Progress, Retry, RunReport, Until, Ways,
+        Before, Depths, Followed, Kept, Lane, LaneError, LaneSettings, Lanes, ParkedLimits, Progress, Retry,
+        RunReport, Until, Ways,
     },
     plan::Plan,
+    waiting::Queue,
 };
 
 use super::{
@@ -111,6 +113,7 @@ pub(super) struct Ready<K: Sink> {
     followed: Followed,
     live: Arc<Live>,
     recent: Arc<Recent>,
+    depths: Depths,
     settings: LaneSettings,
     progress: Arc<Progress>,
 }
@@ -192,6 +195,10 @@ impl<K: Sink + Roster + 'static> Parts<K> {
             followed: Followed::new(&generation),
             live: Arc::clone(&self.live),
             recent: Arc::clone(&self.recent),
+            depths: Depths::new(ParkedLimits {
+                rows: pipeline.limits.parked_rows,
+                age: pipeline.limits.parked_age,
+            }),
             settings,
             progress,
         })
@@ -213,10 +220,24 @@ impl<K: Sink + Roster + 'static> Parts<K> {
 impl<K: Sink> Ready<K> {
     /// Runs until `stop` speaks or is gone, or the lane ends by itself.
     pub(super) async fn run(self, stop: oneshot::Receiver<()>) -> Result<RunReport, LaneError> {
-        let Ready { source, sink, rules, followed, live, recent, settings, progress } = self;
+        let Ready { source, sink, rules, followed, live, recent, depths, settings, progress } = self;
         let Rules { plan, decoder, stages } = rules;
         let (source, sink) = (&source, &*sink);
-        let lane = Lane { source, sink, plan, decoder, stages, followed, live, recent, settings, progress };
+        let waiting = Queue::default();
+        let lane = Lane {
+            source,
+            sink,
+            plan,
+            decoder,
+            stages,
+            followed,
+            live,
+            recent,
+            waiting,
+            depths,
+            settings,
+            progress,
+        };
         lane.run(async {
             // Whoever would say it is gone: that says it too.
             let _ = stop.await;

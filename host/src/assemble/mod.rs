@@ -41,6 +41,6 @@ pub use self::{
     rehearse::{Recorded, rehearsal},
     reload::{Deployment, Operator, Phase, Report, Standing, Wish},
     run::{Options, RunUntil, run},
-    sidecar::{Sidecar, sidecar},
+    sidecar::{Sidecar, sidecar, usable},
     switch::{Moved, roster, switch},
 };

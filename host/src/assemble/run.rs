@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, future::Future, sync::Arc};
 
-use reconverge_streams::{roster::Roster, sink::Sink};
+use reconverge_streams::{roster::Roster, sink::Sink, table::TableShape};
 
 use crate::{
     config::{Pipeline, SinkTarget},
@@ -11,7 +11,7 @@ use crate::{
 
 use super::{
     RunError, ends,
-    fleet::Fleet,
+    fleet::{Fleet, Over},
     lanes::Parts,
     plan_change,
     reload::{self, Beginning, Reloader},
@@ -87,15 +87,38 @@ async fn run_into<K: Sink + Roster + 'static>(
     sink.prepare().await?;
     let sink = Arc::new(sink);
     plan_change::refuse(pipeline, &*sink).await?;
-    let shapes = ends::shapes(pipeline, &*sink).await?.into_iter().map(Arc::new).collect();
+    tokio::pin!(shutdown);
+    let (mut done, mut shapes) = (RunReport::default(), Vec::new());
+    loop {
+        shapes = ends::shapes_or(pipeline, &*sink, &shapes).await?;
+        match run_with(pipeline, options, &sink, &lanes, shapes.clone(), shutdown.as_mut()).await? {
+            // A table that was paused runs again, maybe in another shape.
+            Over::Resumed(report) => done.merge(&report),
+            Over::Done(report) => {
+                done.merge(&report);
+                return Ok(done);
+            }
+        }
+    }
+}
+
+/// Runs on tables of these shapes, until a table that was paused runs again.
+async fn run_with<K: Sink + Roster + 'static>(
+    pipeline: &Pipeline,
+    options: &Options,
+    sink: &Arc<K>,
+    lanes: &Arc<Lanes>,
+    shapes: Vec<Arc<TableShape>>,
+    shutdown: impl Future<Output = ()>,
+) -> Result<Over, RunError> {
     let Beginning { shelf, artifacts, store } = reload::beginning(pipeline).await?;
     let workshop = Arc::new(Workshop::new(pipeline, shapes)?);
-    let parts = Parts::gather(&workshop, &artifacts, options, Arc::clone(&sink)).await?;
+    let parts = Parts::gather(&workshop, &artifacts, options, Arc::clone(sink)).await?;
     let reloader = Reloader {
         workshop,
         live: Arc::clone(&parts.live),
         recent: Arc::clone(&parts.recent),
-        lanes: Arc::clone(&lanes),
+        lanes: Arc::clone(lanes),
         shelf,
         running: artifacts,
         store,
@@ -103,7 +126,7 @@ async fn run_into<K: Sink + Roster + 'static>(
     };
     tokio::select! {
         biased;
-        ended = Fleet::new(pipeline, parts, lanes).run(sink, shutdown) => ended,
+        ended = Fleet::new(pipeline, parts, Arc::clone(lanes)).run(Arc::clone(sink), shutdown) => ended,
         () = reloader.run() => std::future::pending().await,
     }
 }

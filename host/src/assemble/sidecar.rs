@@ -70,6 +70,18 @@ impl Sidecar {
     }
 }
 
+/// That a table of the pipeline can be used as it is now.
+///
+/// # Errors
+/// [`RunError::Configuration`] with everything that is wrong with it.
+pub async fn usable(pipeline: &Pipeline, sidecar: &Sidecar, target: &str) -> Result<(), RunError> {
+    let problems = match sidecar {
+        Sidecar::Sqlite(sink) => ends::problems_of(pipeline, sink, target).await?,
+        Sidecar::Postgres(sink) => ends::problems_of(pipeline, sink, target).await?,
+    };
+    if problems.is_empty() { Ok(()) } else { Err(RunError::Configuration(problems)) }
+}
+
 macro_rules! of_either {
     ($self:ident, $sink:ident => $call:expr) => {
         match $self {

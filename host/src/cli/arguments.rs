@@ -127,6 +127,9 @@ pub(super) enum Command {
     /// See what a failback would do, from recorded changes
     #[command(long_about = rehearse::REHEARSE, after_long_help = rehearse::REHEARSE_MORE)]
     Rehearse(rehearse::Rehearse),
+    /// Look at tables; pause one, or let it run again
+    #[command(subcommand, long_about = help::TABLES, after_long_help = help::TABLES_MORE)]
+    Tables(Tables),
     /// Make, build, inspect and try plugins
     #[command(subcommand, long_about = plugin::PLUGIN, after_long_help = plugin::PLUGIN_MORE)]
     Plugin(plugin::PluginCommand),
@@ -281,6 +284,26 @@ pub(super) enum Parked {
         /// The key's values, in the order of `key` in pipeline.toml
         #[arg(required = true, allow_negative_numbers = true)]
         key: Vec<String>,
+    },
+}
+
+/// `tables`.
+#[derive(Debug, Subcommand)]
+pub(super) enum Tables {
+    /// List the pipeline's tables: which run, which are paused, and why
+    List,
+    /// Pause a table: its changes wait
+    Pause {
+        /// The table, as the source or the sink calls it
+        table: String,
+        /// Why, for those who ask later
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
+    /// Let a paused table run again: its shape is read anew, and what waited is applied in order
+    Resume {
+        /// The table, as the source or the sink calls it
+        table: String,
     },
 }
 

@@ -143,6 +143,20 @@ pub(super) const PARKED_MORE: &str = more!(
     "reconverge parked show wem_transcription_text 12",
 );
 
+pub(super) const TABLES: &str = "\
+Looks at the pipeline's tables. A table is paused when it is not as the pipeline knows it (gone, a column \
+dropped or of another type, a right missing), when too many of its changes cannot be applied, or by hand. Its \
+changes wait then, as do those of tables that are bound to it by `depends_on`; all other tables go on.
+
+`resume` looks at the table, refuses where it still cannot be used, and lets it run: its shape is read anew, and \
+what waited is applied in the order of the stream.";
+pub(super) const TABLES_MORE: &str = more!(
+    reads: "reconverge.target and reconverge.parked in the sink; `pause` and `resume` write the first.",
+    "reconverge tables list",
+    "reconverge tables pause agent_schedules --reason 'migration 14'",
+    "reconverge tables resume agent_schedules",
+);
+
 pub(super) const COMPLETIONS: &str = "Prints the script that completes this command line in a shell.";
 pub(super) const COMPLETIONS_MORE: &str = more!(
     reads: "nothing.",

@@ -78,6 +78,12 @@ pub const METRICS: &[Metric] = &[
         "Milliseconds that the lane waited for the lanes that go before it",
     ),
     gauge("reconverge_members", &[], "Processes that share the pipeline's lanes, this one included"),
+    gauge(
+        "reconverge_parked",
+        &["lane", "table", "why"],
+        "Rows and changes kept beside: parent, orphaned, skew, paused",
+    ),
+    counter("reconverge_tables_paused_total", &["table"], "Times that this process paused a table"),
     gauge("reconverge_lane_running", &["lane"], "1 while the lane is claimed and works, else 0"),
 ];
 

@@ -25,6 +25,7 @@ mod conflicts;
 mod dlq;
 mod lanes;
 mod parked;
+mod tables;
 mod plugin;
 mod capture;
 mod rehearse;
@@ -73,6 +74,7 @@ async fn perform(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Parked(parked) => parked::parked(&global, parked).await,
         Command::Capture(asked) => capture::capture(&global, &asked).await,
         Command::Rehearse(rehearse) => rehearse::rehearse(&global, &rehearse).await,
+        Command::Tables(asked) => tables::tables(&global, asked).await,
         Command::Plugin(command) => plugin::perform(&global, &command).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -111,6 +111,9 @@ struct LaneHealth {
     /// Why it waits or failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<String>,
+    /// What somebody should know although it works.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    alarms: Vec<String>,
     sequence: u64,
     delivered: u64,
 }
@@ -129,7 +132,8 @@ impl Health {
                     LaneState::Elsewhere => ("elsewhere", None),
                 };
                 let name = lane.key().clone();
-                LaneHealth { lane: name, state, why, sequence: lane.sequence(), delivered: lane.delivered() }
+                let (alarms, sequence, delivered) = (lane.alarms(), lane.sequence(), lane.delivered());
+                LaneHealth { lane: name, state, why, alarms, sequence, delivered }
             })
             .collect();
         lanes.sort_by(|a, b| a.lane.cmp(&b.lane));
@@ -190,7 +194,14 @@ mod tests {
 
     #[test]
     fn one_lane_that_waits_is_enough_to_be_not_ready() {
-        let lane = |state| LaneHealth { lane: String::new(), state, why: None, sequence: 0, delivered: 0 };
+        let lane = |state| LaneHealth {
+            lane: String::new(),
+            state,
+            why: None,
+            alarms: Vec::new(),
+            sequence: 0,
+            delivered: 0,
+        };
         let cases: [(&[&'static str], bool); 7] = [
             (&["elsewhere", "running"], true),
             (&[], false),

@@ -162,7 +162,7 @@ impl Scene {
                     return Err(broken("it changes the key: write its delete and its create as two".into()));
                 }
                 ItemKind::Change(..) => {}
-                ItemKind::Settled(_) => {
+                ItemKind::Settled(_) | ItemKind::Held(..) => {
                     return Err(broken("`incoming` is a change of no table of the first line".into()));
                 }
                 ItemKind::Refused(Refusal { code, reason, .. }) => {

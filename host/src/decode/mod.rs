@@ -40,6 +40,9 @@ pub use options::Options;
 pub use refusal::Code;
 pub use share::Share;
 
+/// Names the other key of a key change whose halves come as two messages of our own envelope: an object of key columns.
+pub const MOVED_HEADER: &str = "Reconverge-Moved";
+
 use crate::{batch::Batch, config::Format, plan::Plan};
 
 use assembly::Assembly;

@@ -12,7 +12,7 @@ use crate::{
 };
 
 use super::{
-    Body, Decoder,
+    Body, Decoder, MOVED_HEADER,
     cell::Wire,
     event::{Event, Text, op_of, unreadable},
     refusal::{Aside, Code, Fault},
@@ -130,7 +130,7 @@ pub(super) fn open<'a>(decoder: &Decoder, body: Body<'a>) -> Result<Event<'a>, A
         clocks,
         transaction: envelope.txn.map(|txn| Transaction { id: txn.id.0.into(), number: txn.n, end: txn.end }),
         facts: None,
-        other_key: None,
+        other_key: delivery.header(MOVED_HEADER).map(Cow::Borrowed),
     })
 }
 

@@ -10,6 +10,7 @@ use reconverge_streams::{
     source::Source,
     standing::Standing,
     table::TableId,
+    waiting::{WaitingId, WaitingWrite},
     writes::ChangeIndex,
 };
 
@@ -18,9 +19,10 @@ use crate::{
     generation::{self, Sample},
     resolve::{self, RELATIVE, Resolved, keys},
     stages::Prepared,
+    waiting::{hold, storm},
 };
 
-use super::{Lane, LaneError, Until, follow};
+use super::{Lane, LaneError, Until, follow, released::Released};
 
 /// How often and how long to try again what passes by itself.
 #[derive(Clone, Copy, Debug)]
@@ -61,10 +63,44 @@ struct Decided {
 }
 
 /// What a batch came to.
-enum Ended {
+pub(super) enum Ended {
     Committed(Box<Committed>),
     /// A generation on trial failed so often that nothing was written; the batch, and how often.
     Faulted(Batch, u64),
+    /// A table has to be paused, and why. Nothing was written.
+    Pause(Batch, TableId, String),
+    /// Of a release: these could not be written, and may be tried again later. Nothing was written.
+    Later(Vec<WaitingId>),
+}
+
+/// What a transaction is about.
+pub(super) enum Work<'a> {
+    /// What was pulled.
+    Pulled,
+    /// Kept rows whose parent stands.
+    Swept(&'a [(TableId, Vec<Vec<u8>>)]),
+    /// Changes that waited.
+    Released(&'a Released),
+}
+
+impl<'a> Work<'a> {
+    fn swept(&self) -> &'a [(TableId, Vec<Vec<u8>>)] {
+        if let Work::Swept(swept) = self { swept } else { &[] }
+    }
+}
+
+/// What was tried of a batch so far.
+#[derive(Default)]
+struct Tries {
+    refused: HashMap<ChangeIndex, Refusal>,
+    failures: u32,
+}
+
+/// What comes after a commit that failed.
+enum Next {
+    Again,
+    Pause(TableId, String),
+    Later(Vec<WaitingId>),
 }
 
 impl<S: Source, K: Sink> Lane<'_, S, K> {
@@ -79,8 +115,13 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         let mut may_fall_back = true;
         loop {
             batch.include_relatives(&self.plan);
-            match self.commit_batch(batch, &[], claim, *generation, may_fall_back).await? {
+            match self.commit_batch(batch, &Work::Pulled, claim, *generation, may_fall_back).await? {
                 Ended::Committed(committed) => return Ok(*committed),
+                Ended::Pause(again, table, reason) => {
+                    self.pause(claim, table, reason).await?;
+                    batch = follow::decoded_again(again, &self.decoder);
+                }
+                Ended::Later(_) => return Err(halted("a batch that was not released is to wait".to_owned())),
                 Ended::Faulted(faulted, faults) => {
                     claim.abandon().await;
                     may_fall_back = self.fall_back(faults, claim, generation).await?;
@@ -90,83 +131,151 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         }
     }
 
-    /// Puts in kept rows whose parent stands by now, although no batch of this lane brought it.
+    /// Puts in kept rows whose parent stands by now, although no batch of this lane brought it; `None` where a table
+    /// had to be paused instead.
     pub(super) async fn commit_swept(
         &mut self,
         swept: &[(TableId, Vec<Vec<u8>>)],
         claim: &mut K::Claim,
         generation: i64,
-    ) -> Result<Committed, LaneError> {
+    ) -> Result<Option<Committed>, LaneError> {
         let sequence = claim.checkpoint().sequence;
         let mut batch = Batch { through: sequence, scanned: sequence, ..Batch::default() };
         swept.iter().for_each(|(table, _)| batch.include(*table, &self.plan));
         batch.include_relatives(&self.plan);
-        match self.commit_batch(batch, swept, claim, generation, false).await? {
-            Ended::Committed(committed) => Ok(*committed),
-            Ended::Faulted(..) => Err(halted("a sweep that may not fall back did".to_owned())),
+        match self.commit_batch(batch, &Work::Swept(swept), claim, generation, false).await? {
+            Ended::Committed(committed) => Ok(Some(*committed)),
+            Ended::Pause(_, table, reason) => self.pause(claim, table, reason).await.map(|()| None),
+            Ended::Faulted(..) | Ended::Later(_) => Ok(None),
         }
     }
 
-    async fn commit_batch(
+    pub(super) async fn commit_batch(
         &mut self,
         mut batch: Batch,
-        swept: &[(TableId, Vec<Vec<u8>>)],
+        work: &Work<'_>,
         claim: &mut K::Claim,
         generation: i64,
         may_fall_back: bool,
     ) -> Result<Ended, LaneError> {
         let faults_before = self.stages.faults();
-        let prepared = self.stages.prepare(&mut batch, &self.plan);
-        let mut refused = HashMap::new();
-        let mut failures = 0;
+        let (prepared, waiting) = self.prepare(&mut batch, work);
+        let mut tries = Tries::default();
         loop {
-            let Decided { mut resolved, from, asked, standing, families } =
-                self.decided(&batch, swept, &prepared, &refused, claim, generation).await?;
+            let decided =
+                self.decided(&batch, work.swept(), &prepared, &tries.refused, claim, generation).await;
+            let mut decided = match decided {
+                Err(LaneError::Sink(SinkError::Table(table, cause))) => {
+                    return Ok(Ended::Pause(batch, table, cause.to_string()));
+                }
+                decided => decided?,
+            };
             let faults = self.stages.faults() - faults_before;
             if may_fall_back && self.followed.is_too_many(faults) {
                 return Ok(Ended::Faulted(batch, faults));
             }
-            match claim.commit(std::mem::take(&mut resolved.writes)).await {
+            if let (Work::Pulled, Some(storm)) = (work, storm(&decided.resolved, &self.waiting)) {
+                let reason = format!(
+                    "storm: {} of {} changes of one batch cannot be applied, the first because: {}",
+                    storm.dead,
+                    storm.changes,
+                    first_reason(&decided.resolved, storm.table)
+                );
+                return Ok(Ended::Pause(batch, storm.table, reason));
+            }
+            if let Work::Released(released) = work {
+                released.settle(&mut decided.resolved);
+            }
+            let mut writes = std::mem::take(&mut decided.resolved.writes);
+            writes.waiting.clone_from(&waiting);
+            let grew = writes.waiting.len() + writes.kept.len();
+            match claim.commit(writes).await {
                 Ok(checkpoint) => {
-                    if self.recent.is_kept() && swept.is_empty() {
-                        let (lane, deliveries) = (self.settings.claim.lane.to_string(), batch.deliveries);
-                        self.recent.push(Sample { lane, deliveries, from, asked, standing, families });
-                    }
+                    self.depths.grew_by(grew);
+                    waiting.iter().for_each(|write| self.waiting.add(write, &self.plan));
+                    let is_whole = matches!(work, Work::Pulled) && waiting.is_empty();
+                    let resolved = self.remember(batch, decided, is_whole);
                     return Ok(Ended::Committed(Box::new(Committed { resolved, checkpoint })));
                 }
-                Err(CommitError::Guilty(changes, cause)) if changes.contains(&RELATIVE) => {
-                    return Err(halted(format!("a row whose parent came cannot be written: {cause}")));
-                }
-                Err(CommitError::Guilty(changes, cause)) => {
-                    let known = refused.len();
-                    refused
-                        .extend(changes.into_iter().map(|change| (change, refusal(&batch, change, &cause))));
-                    if refused.len() == known {
-                        return Err(halted(format!("{cause}, for no change that could be left out")));
-                    }
-                }
-                Err(CommitError::Again(cause)) if self.settings.retry.goes_on(failures, Until::Forever) => {
-                    failures += 1;
-                    if failures >= self.settings.retry.tries {
-                        return Err(SinkError::Unreachable(cause.to_string()).into());
-                    }
-                    let pause = self.settings.retry.pause(failures - 1);
-                    tracing::warn!(lane = %self.settings.claim.lane, error = %cause, failures, "batch.again");
-                    tokio::time::sleep(pause).await;
-                }
-                Err(CommitError::Again(cause)) => {
-                    return Err(SinkError::Unreachable(cause.to_string()).into());
-                }
-                Err(CommitError::Fenced) => {
-                    return Err(SinkError::Fenced(self.settings.claim.lane.to_string()).into());
-                }
-                Err(CommitError::PauseTable(table, cause)) => {
-                    let table = &self.plan.table(table).shape.name;
-                    return Err(halted(format!("table `{table}` is not as planned: {cause}")));
-                }
-                Err(CommitError::Halt(cause)) => return Err(halted(cause.to_string())),
+                Err(error) => match self.after(error, &batch, work, &mut tries).await? {
+                    Next::Again => {}
+                    Next::Pause(table, reason) => return Ok(Ended::Pause(batch, table, reason)),
+                    Next::Later(guilty) => return Ok(Ended::Later(guilty)),
+                },
             }
         }
+    }
+
+    /// Residency, then what has to wait is taken out, then filter and mapping.
+    fn prepare(&mut self, batch: &mut Batch, work: &Work<'_>) -> (Prepared, Vec<WaitingWrite>) {
+        let known = match work {
+            Work::Released(released) => released.known(batch),
+            Work::Pulled | Work::Swept(_) => Prepared::all(batch),
+        };
+        let mut admitted = self.stages.admit(batch, &self.plan, known);
+        let mut waiting = Vec::new();
+        match work {
+            Work::Released(released) => released.restored(batch, &mut admitted),
+            Work::Pulled | Work::Swept(_) => {
+                waiting = hold(batch, &mut admitted, &self.waiting, &self.plan);
+            }
+        }
+        (self.stages.refine(batch, &self.plan, admitted), waiting)
+    }
+
+    /// A committed batch of which nothing was held back is kept for trying a new generation on.
+    fn remember(&self, batch: Batch, decided: Decided, is_whole: bool) -> Resolved {
+        let Decided { resolved, from, asked, standing, families } = decided;
+        if self.recent.is_kept() && is_whole {
+            let (lane, deliveries) = (self.settings.claim.lane.to_string(), batch.deliveries);
+            self.recent.push(Sample { lane, deliveries, from, asked, standing, families });
+        }
+        resolved
+    }
+
+    /// What to do about a commit that failed.
+    async fn after(
+        &mut self,
+        error: CommitError,
+        batch: &Batch,
+        work: &Work<'_>,
+        tries: &mut Tries,
+    ) -> Result<Next, LaneError> {
+        match error {
+            CommitError::Guilty(changes, cause) if changes.contains(&RELATIVE) => {
+                return Err(halted(format!("a row whose parent came cannot be written: {cause}")));
+            }
+            CommitError::Guilty(changes, cause) => {
+                if let Work::Released(released) = work {
+                    let mut later = released.ids_of(batch, &changes);
+                    later.retain(|id| self.waiting.attempts(id) + 1 < self.settings.retry.tries);
+                    if !later.is_empty() {
+                        return Ok(Next::Later(later));
+                    }
+                }
+                let known = tries.refused.len();
+                let refused = changes.into_iter().map(|change| (change, refusal(batch, change, &cause)));
+                tries.refused.extend(refused);
+                if tries.refused.len() == known {
+                    return Err(halted(format!("{cause}, for no change that could be left out")));
+                }
+            }
+            CommitError::Again(cause) => {
+                tries.failures += 1;
+                if tries.failures >= self.settings.retry.tries {
+                    return Err(SinkError::Unreachable(cause.to_string()).into());
+                }
+                let (pause, failures) = (self.settings.retry.pause(tries.failures - 1), tries.failures);
+                tracing::warn!(lane = %self.settings.claim.lane, error = %cause, failures, "batch.again");
+                tokio::time::sleep(pause).await;
+            }
+            CommitError::Fenced => {
+                return Err(SinkError::Fenced(self.settings.claim.lane.to_string()).into());
+            }
+            CommitError::PauseTable(table, cause) => return Ok(Next::Pause(table, cause.to_string())),
+            CommitError::Halt(cause) => return Err(halted(cause.to_string())),
+        }
+        Ok(Next::Again)
     }
 
     /// Opens the transaction and decides what it is to write.
@@ -203,6 +312,12 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         }
         Ok(Decided { resolved: decided.close(), from, asked, standing, families })
     }
+}
+
+/// Why the first of a table's dead letters is one.
+fn first_reason(resolved: &Resolved, table: TableId) -> String {
+    let first = resolved.writes.dead.iter().find(|letter| letter.table == Some(table));
+    first.map(|letter| format!("{}: {}", letter.code, letter.reason)).unwrap_or_default()
 }
 
 fn halted(what: String) -> LaneError {

@@ -8,6 +8,9 @@ mod batches;
 mod before;
 mod commit;
 mod follow;
+mod wait;
+mod released;
+mod depth;
 mod progress;
 mod report;
 mod retention;
@@ -28,6 +31,7 @@ use crate::{
     generation::{Live, Recent},
     plan::Plan,
     stages::Stages,
+    waiting::Queue,
 };
 
 pub(crate) use self::commit::refusal;
@@ -35,6 +39,7 @@ use self::{batches::Batches, commit::Committed, retention::Tidying};
 pub use self::{
     before::{Before, Ways},
     commit::Retry,
+    depth::{Depths, ParkedLimits},
     follow::Followed,
     progress::{LaneState, Lanes, Progress},
     report::RunReport,
@@ -47,11 +52,14 @@ const IDLE: Duration = Duration::from_secs(1);
 /// How long a lane that passes by what is not its own waits until it tells the sink again how far it has looked.
 const LOOKED: Duration = Duration::from_millis(20);
 
-/// How often a lane, quiet or not, looks for kept rows whose parent stands.
+/// How often a lane, quiet or not, looks after what waits on it.
 const SWEEP: Duration = Duration::from_secs(1);
 
 /// Kept rows that one transaction of a sweep puts in.
 const SWEPT_MAX: u32 = 1000;
+
+/// How long a lane that keeps too much waits before it looks again.
+const OVER: Duration = Duration::from_millis(250);
 
 /// How long to wait before asking again for a lane that another process holds.
 const HELD: Duration = Duration::from_millis(500);
@@ -103,6 +111,14 @@ pub enum LaneError {
         /// What to do.
         hint: String,
     },
+    /// A table that was paused runs again: shapes and plan have to be read anew. What was done until then.
+    #[error("table {tables} runs again")]
+    Resumed {
+        /// Which.
+        tables: String,
+        /// The run so far.
+        report: Box<RunReport>,
+    },
     /// A batch cannot be written, and not for the sake of single changes.
     #[error("{what}")]
     Halted {
@@ -129,7 +145,7 @@ impl LaneError {
             LaneError::Sink(SinkError::Held { .. }) => {
                 Some("stop the other process, or wait until its lease ends")
             }
-            LaneError::Sink(_) | LaneError::Source(_) => None,
+            LaneError::Sink(_) | LaneError::Source(_) | LaneError::Resumed { .. } => None,
         }
     }
 
@@ -165,6 +181,10 @@ pub struct Lane<'a, S: Source, K: Sink> {
     pub live: Arc<Live>,
     /// Where committed batches are kept for trying another generation.
     pub recent: Arc<Recent>,
+    /// What waits on the lane; read from the sink with each claim.
+    pub waiting: Queue,
+    /// How much it keeps beside.
+    pub depths: Depths,
     /// The rest.
     pub settings: LaneSettings,
     /// Where the lane tells how it is.
@@ -194,6 +214,9 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
                 Ok(()) => {
                     self.progress.set(LaneState::Stopped);
                     return Ok(report);
+                }
+                Err(LaneError::Resumed { tables, .. }) => {
+                    return Err(LaneError::Resumed { tables, report: Box::new(report) });
                 }
                 Err(error) if self.goes_on(&error, failures, held_since) => {
                     held_since =
@@ -259,6 +282,7 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         }
         let generation =
             claim.generation(from, self.settings.generation.clone(), &self.settings.claim.owner).await?;
+        self.load_waiting(claim).await?;
         let reader = self.source.open(self.settings.claim.lane.partition, from).await?;
         tracing::info!(lane = %self.settings.claim.lane, sequence = from, generation, "lane.claimed");
         self.progress.claimed(claim.checkpoint(), facts);
@@ -278,21 +302,27 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         mut shutdown: std::pin::Pin<&mut impl Future<Output = ()>>,
     ) -> Result<(), LaneError> {
         let mut idle_since = Instant::now();
-        let mut swept_at = Instant::now();
+        let mut looked_at: Option<Instant> = None;
         let mut ahead = None;
         loop {
+            if looked_at.is_none_or(|at| at.elapsed() >= SWEEP) {
+                self.look_after(claim, generation, report).await?;
+                looked_at = Some(Instant::now());
+            }
             if self.is_done(claim.checkpoint()) {
                 return Ok(());
             }
             self.follow(claim, &mut generation).await?;
-            let decoder = Arc::clone(&self.decoder);
-            if swept_at.elapsed() >= SWEEP {
-                self.sweep(claim, generation, report).await?;
-                swept_at = Instant::now();
+            if self.is_over_limit(claim).await? {
+                tokio::select! {
+                    () = shutdown.as_mut() => return Ok(()),
+                    () = tokio::time::sleep(OVER) => continue,
+                }
             }
             if tidying.is_due() {
                 tidying.tidy(claim).await?;
             }
+            let decoder = Arc::clone(&self.decoder);
             let batch = tokio::select! {
                 biased;
                 () = shutdown.as_mut() => return Ok(()),
@@ -322,29 +352,6 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
             self.progress.committed(&checkpoint);
             report.add(&resolved, &self.plan);
             idle_since = Instant::now();
-        }
-    }
-
-    /// The guarantee behind the wake-up that a parent's transaction gives: kept rows whose parent stands go in.
-    async fn sweep(
-        &mut self,
-        claim: &mut K::Claim,
-        generation: i64,
-        report: &mut RunReport,
-    ) -> Result<(), LaneError> {
-        if self.plan.tables.iter().all(|t| t.depends_on.is_empty()) {
-            return Ok(());
-        }
-        let mut last = Vec::new();
-        loop {
-            let swept = claim.sweep(SWEPT_MAX).await?;
-            // Rows that could not be put in (they do not read any more) come again; they are not worth another try.
-            if swept.is_empty() || swept == last {
-                return Ok(());
-            }
-            let Committed { resolved, .. } = self.commit_swept(&swept, claim, generation).await?;
-            report.add(&resolved, &self.plan);
-            last = swept;
         }
     }
 

@@ -34,6 +34,7 @@ pub enum LaneState {
 pub struct Progress {
     lane: String,
     state: Mutex<LaneState>,
+    alarms: Mutex<Vec<String>>,
     sequence: AtomicU64,
     stream_last: AtomicU64,
     delivered: AtomicU64,
@@ -47,6 +48,7 @@ impl Progress {
         Progress {
             lane,
             state: Mutex::new(LaneState::Starting),
+            alarms: Mutex::default(),
             sequence: AtomicU64::new(0),
             stream_last: AtomicU64::new(0),
             delivered: AtomicU64::new(0),
@@ -58,6 +60,23 @@ impl Progress {
     #[must_use]
     pub fn state(&self) -> LaneState {
         self.state.lock().expect("no holder panics").clone()
+    }
+
+    /// What somebody should know of it although it works: too much that waits.
+    #[must_use]
+    pub fn alarms(&self) -> Vec<String> {
+        self.alarms.lock().expect("no holder panics").clone()
+    }
+
+    pub(super) fn alarm(&self, alarms: Vec<String>) {
+        *self.alarms.lock().expect("no holder panics") = alarms;
+    }
+
+    /// A lane that waited works again.
+    pub(super) fn goes_on(&self) {
+        if matches!(self.state(), LaneState::Waiting(_)) {
+            self.set(LaneState::Running);
+        }
     }
 
     /// Everything up to here has a disposition.

@@ -18,7 +18,7 @@ use crate::{
     batch::Batch,
     config::Stage,
     plan::Plan,
-    stages::{Contests, Passed, Prepared, PreparedTable, Rulings, Stages},
+    stages::{Contests, Prepared, PreparedTable, Rulings, Stages},
 };
 
 /// The plugins of one lane, in the order of the chain.
@@ -136,11 +136,8 @@ impl Link {
 }
 
 impl Stages for PluginChain {
-    fn prepare(&mut self, batch: &mut Batch, plan: &Plan) -> Prepared {
-        let untouched =
-            |rows| PreparedTable { passed: vec![Passed::Keep; rows], residency_passed: vec![true; rows] };
-        let mut tables: Vec<PreparedTable> =
-            batch.tables.iter().map(|table| untouched(table.changes.len())).collect();
+    fn admit(&mut self, batch: &mut Batch, plan: &Plan, known: Prepared) -> Prepared {
+        let mut tables = known.tables;
         let bounds = Bounds { names: &plan.names, value_bytes: plan.value_bytes };
         for link in self.links.iter_mut().filter(|link| link.stage == Stage::Residency) {
             link.prepare(batch, &mut tables, &bounds);
@@ -150,6 +147,12 @@ impl Stages for PluginChain {
                 prepare::seal_deletes(table, prepared, plan.table(table.table));
             }
         }
+        Prepared { tables }
+    }
+
+    fn refine(&mut self, batch: &mut Batch, plan: &Plan, admitted: Prepared) -> Prepared {
+        let mut tables = admitted.tables;
+        let bounds = Bounds { names: &plan.names, value_bytes: plan.value_bytes };
         for link in self.links.iter_mut().filter(|link| matches!(link.stage, Stage::Filter | Stage::Mapping))
         {
             link.prepare(batch, &mut tables, &bounds);

@@ -164,6 +164,9 @@ fn settle_messages(batch: &Batch, plan: &Plan, resolved: &mut Resolved) {
                 resolved.counts.entry(None).or_default().add(*disposition);
                 resolved.repeats_told_by_window += u64::from(*disposition == Disposition::Duplicate);
             }
+            ItemKind::Held(table, disposition) => {
+                resolved.counts.entry(Some(*table)).or_default().add(*disposition);
+            }
             ItemKind::Refused(refusal) => {
                 resolved.counts.entry(refusal.table).or_default().add(Disposition::DeadLettered);
                 let may_keep = refused::may_keep_undecoded(plan, refusal.table);

@@ -8,7 +8,7 @@ fn here() -> &'static Path {
     Path::new(env!("CARGO_TARGET_TMPDIR"))
 }
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 15] = [
     "capture",
     "run",
     "check",
@@ -19,6 +19,7 @@ const COMMANDS: [&str; 14] = [
     "dlq",
     "lanes",
     "parked",
+    "tables",
     "plugin",
     "rehearse",
     "completions",

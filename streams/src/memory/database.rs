@@ -143,6 +143,7 @@ pub(super) struct WaitingChange {
     pub until: Option<Micros>,
     pub source: Arc<str>,
     pub position: Position,
+    pub moved: Option<Vec<u8>>,
     pub parked_at: Micros,
     pub attempts: u32,
     pub change: Vec<u8>,

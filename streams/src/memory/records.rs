@@ -161,7 +161,7 @@ fn is_of(pipeline: Option<&str>, lane: &str) -> bool {
     pipeline.is_none_or(|p| lane.strip_prefix(p).is_some_and(|rest| rest.starts_with('/')))
 }
 
-fn why(kept: &KeptRow) -> &'static str {
+pub(super) fn why(kept: &KeptRow) -> &'static str {
     if kept.orphaned { "orphaned" } else { "parent" }
 }
 

@@ -26,7 +26,7 @@ use crate::{
     },
     table::{TableId, TableShape},
     text,
-    waiting::{Aside, Paused, Waiting, WaitingWanted},
+    waiting::{Aside, Depth, Paused, Waiting, WaitingWanted},
     writes::Writes,
 };
 
@@ -252,6 +252,12 @@ impl Claim for MemoryClaim {
         let state = self.database.state.lock().await;
         self.fenced(&state)?;
         Ok(self.waiting_in(&state, &asked))
+    }
+
+    async fn depths(&mut self) -> Result<Vec<Depth>, SinkError> {
+        let state = self.database.state.lock().await;
+        self.fenced(&state)?;
+        Ok(self.depths_in(&state))
     }
 
     async fn paused(&mut self) -> Result<Vec<Paused>, SinkError> {

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     sink::ClaimRequest,
-    waiting::{Paused, Waiting, WaitingId, WaitingWanted},
+    waiting::{Depth, Paused, Waiting, WaitingId, WaitingWanted},
     writes::Writes,
 };
 
@@ -29,6 +29,7 @@ pub(super) fn write(state: &mut Contents, request: &ClaimRequest, writes: &Write
             until: change.until,
             source: request.names.get(change.source),
             position: change.position,
+            moved: change.moved.clone(),
             parked_at,
             attempts: 0,
             change: change.change.clone(),
@@ -55,12 +56,34 @@ impl MemoryClaim {
                 until: stored.until,
                 source: self.request.names.intern(&stored.source).ok(),
                 position: stored.position,
+                moved: stored.moved.clone(),
                 parked_at: stored.parked_at,
                 attempts: stored.attempts,
                 change: if with_bytes { stored.change.clone() } else { Vec::new() },
             })
         };
         wanted.filter_map(read).collect()
+    }
+
+    /// See [`crate::sink::Claim::depths`].
+    pub(super) fn depths_in(&self, state: &Contents) -> Vec<Depth> {
+        let lane = &self.checkpoint.lane;
+        let kept = state.kept.iter().filter(|(_, row)| row.lane == *lane);
+        let kept = kept.map(|((table, _), row)| (table, super::records::why(row), row.at));
+        let waiting = state.waiting.iter().filter(|((of, ..), _)| of == lane);
+        let waiting = waiting.map(|((_, _, table, _), w)| (table, w.why.word(), w.parked_at));
+        let mut depths: Vec<Depth> = Vec::new();
+        for (table, why, at) in kept.chain(waiting) {
+            let Some(table) = self.table_of(table) else { continue };
+            match depths.iter_mut().find(|d| d.table == table && d.why == why) {
+                Some(depth) => {
+                    depth.rows += 1;
+                    depth.oldest_at = depth.oldest_at.min(at);
+                }
+                None => depths.push(Depth { table, why: why.into(), rows: 1, oldest_at: at }),
+            }
+        }
+        depths
     }
 
     /// See [`crate::sink::Claim::paused`].

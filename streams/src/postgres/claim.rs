@@ -15,7 +15,7 @@ use crate::{
     sink::{Claim, ClaimRequest, CommitError, SinkError},
     standing::{Standing, Wanted},
     table::TableId,
-    waiting::{Aside, Paused, Waiting, WaitingWanted},
+    waiting::{Aside, Depth, Paused, Waiting, WaitingWanted},
     writes::Writes,
 };
 
@@ -284,6 +284,13 @@ impl Claim for PostgresClaim {
         self.connected().await?;
         let found = self.read_waiting(&asked).await;
         found.map_err(|e| e.told(&self.facts.lane, "reading changes that wait"))
+    }
+
+    async fn depths(&mut self) -> Result<Vec<Depth>, SinkError> {
+        self.abandon().await;
+        self.connected().await?;
+        let found = self.read_depths().await;
+        found.map_err(|e| e.told(&self.facts.lane, "counting what is kept beside"))
     }
 
     async fn paused(&mut self) -> Result<Vec<Paused>, SinkError> {

@@ -145,6 +145,33 @@ fn words(code: &str) -> &'static str {
 mod tests {
     use super::*;
 
+    /// Every class of PostgreSQL's Appendix A, by a code of it that has no fate of its own.
+    #[test]
+    fn each_class_has_its_fate() {
+        for (codes, fate) in [
+            (&["08000", "08P01"][..], Fate::Lost),
+            (&["40000", "40002", "25000", "25P02"], Fate::Again),
+            (
+                &["22000", "23000", "23001", "44000", "54011", "P0000", "P0004", "38000", "39000", "39P01"],
+                Fate::Data,
+            ),
+            (&["3F000", "42000", "42601", "42P18", "42883", "55000", "55P04"], Fate::Table),
+            (
+                &[
+                    "00000", "01000", "02000", "03000", "09000", "0B000", "0F000", "0L000", "0P000", "0Z000",
+                    "10608", "20000", "24000", "27000", "28000", "2B000", "2D000", "2F000", "34000", "3B000",
+                    "3D000", "53000", "53100", "53400", "57000", "58000", "58030", "F0000", "HV000", "XX000",
+                    "XX002",
+                ],
+                Fate::Halt,
+            ),
+        ] {
+            for code in codes {
+                assert_eq!(of_code(code), fate, "{code}");
+            }
+        }
+    }
+
     #[test]
     fn each_code_has_its_fate() {
         for (code, fate) in [

@@ -10,7 +10,7 @@ use crate::{
     records::TableRecord,
     sink::SinkError,
     table::TableId,
-    waiting::{Paused, Waiting, WaitingId, WaitingWanted, WaitingWrite, Why},
+    waiting::{Depth, Paused, Waiting, WaitingId, WaitingWanted, WaitingWrite, Why},
 };
 
 use super::{
@@ -60,6 +60,7 @@ fn named<'a>(batch: &Batch<'a>, ids: &'a [WaitingId]) -> Vec<Param<'a>> {
 
 fn keep<'a>(batch: &Batch<'a>, rows: &'a [WaitingWrite]) -> Outgoing<'a> {
     let (ids, targets) = (batch.ids, batch.targets);
+    let other = |w: &WaitingWrite| w.moved.as_ref().map(|_| i64::from(targets[w.id.table.index()].id));
     insert(
         "parked",
         "lane",
@@ -75,6 +76,9 @@ fn keep<'a>(batch: &Batch<'a>, rows: &'a [WaitingWrite]) -> Outgoing<'a> {
             ("why", packed(rows, Logical::Text, |w| Some(w.why.word().as_bytes())), Wire::Text),
             ("until_at", ints(rows, |w| w.until), Wire::Int8),
             ("change", packed(rows, Logical::Bytes, |w| Some(&w.change)), Wire::Bytea),
+            // A half of a key change is filed under the other key.
+            ("waits_target", ints(rows, other), Wire::Int2),
+            ("waits_key", packed(rows, Logical::Bytes, |w| w.moved.as_deref()), Wire::Bytea),
         ],
     )
 }
@@ -88,7 +92,7 @@ impl PostgresClaim {
         };
         let sql = format!(
             "SELECT sequence, target, key, why, until_at, source, epoch, commit_position, ordinal, parked_at, attempts, \
-             {change} FROM reconverge.parked WHERE lane = $1::text AND why IN ('paused', 'skew') {which} \
+             {change}, waits_key FROM reconverge.parked WHERE lane = $1::text AND why IN ('paused', 'skew') {which} \
              ORDER BY sequence, target, key"
         );
         let lane = self.facts.lane.clone();
@@ -102,6 +106,24 @@ impl PostgresClaim {
         let mut found = Vec::with_capacity(rows.len());
         for row in &rows {
             found.extend(waiting(&self.facts, row)?);
+        }
+        Ok(found)
+    }
+
+    /// See [`crate::sink::Claim::depths`].
+    pub(super) async fn read_depths(&mut self) -> Result<Vec<Depth>, NotBegun> {
+        let sql = "SELECT target, why, count(*), min(parked_at) FROM reconverge.parked WHERE lane = $1::text GROUP BY 1, 2";
+        let lane = self.facts.lane.clone();
+        let mut found = Vec::new();
+        for row in &self.session.query(sql, vec![Param::Text(&lane)]).await? {
+            let number = |at| cells::raw(row, at)?.map(cells::int).transpose();
+            let Some(table) = self.facts.table_of(number(0)?.unwrap_or_default()) else { continue };
+            found.push(Depth {
+                table,
+                why: cells::utf8(cells::raw(row, 1)?.unwrap_or_default())?.to_owned(),
+                rows: number(2)?.unwrap_or_default().cast_unsigned(),
+                oldest_at: cells::raw(row, 3)?.map(cells::micros).transpose()?.unwrap_or_default(),
+            });
         }
         Ok(found)
     }
@@ -155,6 +177,7 @@ fn waiting(facts: &Facts, row: &Row) -> Result<Option<Waiting>, Unlike> {
         parked_at: cells::raw(row, 9)?.map(cells::micros).transpose()?.unwrap_or_default(),
         attempts: u32::try_from(needed(10)?).unwrap_or_default(),
         change: cells::raw(row, 11)?.unwrap_or_default().to_vec(),
+        moved: cells::raw(row, 12)?.map(<[u8]>::to_vec),
     }))
 }
 

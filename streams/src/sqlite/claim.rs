@@ -19,7 +19,7 @@ use crate::{
     sink::{Cause, Claim, CommitError, SinkError},
     standing::{Standing, Wanted},
     table::TableId,
-    waiting::{Aside, Paused, Waiting, WaitingWanted},
+    waiting::{Aside, Depth, Paused, Waiting, WaitingWanted},
     writes::Writes,
 };
 
@@ -128,6 +128,11 @@ impl Claim for SqliteClaim {
     async fn waiting(&mut self, asked: WaitingWanted) -> Result<Vec<Waiting>, SinkError> {
         let lane = Arc::clone(&self.lane);
         self.fenced(move |conn| waiting::read(conn, &lane, &asked)).await
+    }
+
+    async fn depths(&mut self) -> Result<Vec<Depth>, SinkError> {
+        let lane = Arc::clone(&self.lane);
+        self.fenced(move |conn| waiting::depths(conn, &lane)).await
     }
 
     async fn paused(&mut self) -> Result<Vec<Paused>, SinkError> {

@@ -15,13 +15,13 @@ use crate::{
     records::TableRecord,
     sink::TableName,
     table::{TableId, TableShape},
-    waiting::{Paused, Waiting, WaitingId, WaitingWanted, WaitingWrite, Why},
+    waiting::{Depth, Paused, Waiting, WaitingId, WaitingWanted, WaitingWrite, Why},
     writes::Writes,
 };
 
 const WRITE: &str = "INSERT INTO reconverge_parked (target, key, source, epoch, commit_position, ordinal,
-    lane, sequence, why, until_at, change, parked_at)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+    lane, sequence, why, until_at, change, parked_at, waits_target, waits_key)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
 
 const RELEASE: &str = "DELETE FROM reconverge_parked
     WHERE lane = ?1 AND sequence = ?2 AND target = ?3 AND key = ?4 AND why IN ('paused', 'skew')";
@@ -62,6 +62,9 @@ fn keep(conn: &Connection, lane: &Lane, change: &WaitingWrite, now: Micros) -> r
     s.raw_bind_parameter(10, change.until)?;
     s.raw_bind_parameter(11, &change.change[..])?;
     s.raw_bind_parameter(12, now)?;
+    // A half of a key change is filed under the other key.
+    s.raw_bind_parameter(13, change.moved.as_ref().map(|_| lane.table(change.id.table).target))?;
+    s.raw_bind_parameter(14, change.moved.as_deref())?;
     s.raw_execute().map(|_| ())
 }
 
@@ -72,7 +75,8 @@ pub(super) fn read(conn: &Connection, lane: &Lane, asked: &WaitingWanted) -> rus
         WaitingWanted::Sequences(_) => ("change", "AND sequence IN (SELECT value FROM json_each(?2))"),
     };
     let sql = format!(
-        "SELECT sequence, target, key, why, until_at, source, epoch, commit_position, ordinal, parked_at, attempts, {change}
+        "SELECT sequence, target, key, why, until_at, source, epoch, commit_position, ordinal, parked_at, attempts, {change},
+         waits_key
          FROM reconverge_parked WHERE lane = ?1 AND why IN ('paused', 'skew') {which} ORDER BY sequence, target, key"
     );
     let mut statement = conn.prepare_cached(&sql)?;
@@ -110,7 +114,24 @@ fn waiting(
         parked_at: row.get(9)?,
         attempts: row.get(10)?,
         change: row.get(11)?,
+        moved: row.get(12)?,
     })
+}
+
+/// How much the lane keeps beside.
+pub(super) fn depths(conn: &Connection, lane: &Lane) -> rusqlite::Result<Vec<Depth>> {
+    let sql =
+        "SELECT target, why, count(*), min(parked_at) FROM reconverge_parked WHERE lane = ?1 GROUP BY 1, 2";
+    let mut statement = conn.prepare_cached(sql)?;
+    let mut rows = statement.query([&lane.name])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        if let Some(table) = lane.table_of(row.get(0)?) {
+            let rows = row.get::<_, i64>(2)?.cast_unsigned();
+            found.push(Depth { table, why: row.get(1)?, rows, oldest_at: row.get(3)? });
+        }
+    }
+    Ok(found)
 }
 
 /// The tables of the plan that are paused.

@@ -122,6 +122,7 @@ macro_rules! every_case {
                 a_change_that_was_tried_in_vain_is_counted
                 what_waits_is_of_its_own_lane
                 waiting_changes_are_listed_and_counted
+                depths_are_counted_by_table_and_reason
                 a_change_that_waits_is_no_kept_row
                 a_paused_table_is_told_with_its_first_reason
                 pausing_is_fenced

@@ -31,6 +31,7 @@ fn write<F: Fixture>(world: &World<F>, id: WaitingId, why: Why) -> WaitingWrite 
         until: (why == Why::Skew).then_some(1_800_000_000_000_000),
         source: world.name("us-east"),
         position: Position { epoch: 1, commit: u64::MAX, ordinal: id.sequence },
+        moved: (id.sequence == 3).then(|| world.key(AUDIO, &["9"])),
         change: format!("change {}", id.sequence).into_bytes(),
         id,
     }
@@ -68,6 +69,7 @@ pub async fn changes_wait_in_the_order_of_their_sequences<F: Fixture>() {
     assert_eq!(first.source, Some(world.name("us-east")));
     assert!(all.iter().all(|w| w.change.is_empty() && w.parked_at > 1_600_000_000_000_000));
     assert_eq!((all[2].why, all[2].until), (Why::Paused, None));
+    assert_eq!((&all[0].moved, &all[2].moved), (&None, &Some(world.key(AUDIO, &["9"]))));
     let some = claim.waiting(WaitingWanted::Sequences(vec![3, 1, 99])).await.expect("a list");
     let bytes: Vec<_> = some.iter().map(|w| String::from_utf8_lossy(&w.change).into_owned()).collect();
     assert_eq!(bytes, ["change 1", "change 3"]);
@@ -143,6 +145,22 @@ pub async fn waiting_changes_are_listed_and_counted<F: Fixture>() {
     assert_eq!((one.table.as_str(), one.key.as_str(), one.sequence), ("audio", r#"{"id":2}"#, 1));
     assert_eq!(one.until.as_deref(), Some("2027-01-15T08:00:00.000000Z"));
     assert_eq!((&one.waits_table, &one.row, one.attempts), (&None, &None, 0));
+}
+
+pub async fn depths_are_counted_by_table_and_reason<F: Fixture>() {
+    let world = with_waiting::<F>().await;
+    let mut claim = world.claim().await;
+    let mut batch = world.batch(3);
+    batch.keep(TEXT, &["10"], r#"{"id":10,"audio":1,"body":"ten"}"#, (AUDIO, &["1"]), false);
+    batch.keep(TEXT, &["11"], r#"{"id":11,"audio":1,"body":"x"}"#, (AUDIO, &["1"]), false);
+    batch.run(&mut claim).await;
+    let mut depths = claim.depths().await.expect("counts");
+    depths.sort_by(|a, b| (a.table, &a.why).cmp(&(b.table, &b.why)));
+    assert!(depths.iter().all(|d| d.oldest_at > 1_600_000_000_000_000));
+    let counts: Vec<_> = depths.iter().map(|d| (d.table, d.why.as_str(), d.rows)).collect();
+    let expected =
+        [(id(AUDIO), "paused", 1), (id(AUDIO), "skew", 1), (id(TEXT), "parent", 2), (id(TEXT), "paused", 1)];
+    assert_eq!(counts, expected);
 }
 
 pub async fn a_change_that_waits_is_no_kept_row<F: Fixture>() {

@@ -9,8 +9,11 @@ use reconverge::{
     config::{self, Environment},
     decode::{Decoder, Options},
     generation::{Generation, Live, Recent, Rules},
-    lane::{Before, Followed, Kept, Lane, LaneError, LaneSettings, Progress, Retry, Until},
+    lane::{
+        Before, Depths, Followed, Kept, Lane, LaneError, LaneSettings, ParkedLimits, Progress, Retry, Until,
+    },
     plan::{Plan, Rule},
+    waiting::Queue,
 };
 use reconverge_streams::{
     checkpoint::{LaneId, PlanDigest},
@@ -164,7 +167,22 @@ impl<P: Place> Process<P> {
         let Rules { plan, decoder, stages } = rules.rules();
         let (followed, live) = (Followed::new(&generation), Arc::new(Live::new(generation)));
         let recent = Arc::new(Recent::new(0));
-        Lane { source, sink, plan, decoder, stages, followed, live, recent, settings, progress }
+        let parked = ParkedLimits { rows: u64::MAX, age: Duration::MAX };
+        let (waiting, depths) = (Queue::default(), Depths::new(parked));
+        Lane {
+            source,
+            sink,
+            plan,
+            decoder,
+            stages,
+            followed,
+            live,
+            recent,
+            waiting,
+            depths,
+            settings,
+            progress,
+        }
     }
 }
 

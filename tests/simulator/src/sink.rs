@@ -10,7 +10,7 @@ use reconverge_streams::{
     sink::{Cause, Claim, ClaimRequest, CommitError, Problem, Sink, SinkError, TableName},
     standing::{Standing, Wanted},
     table::{TableId, TableShape},
-    waiting::{Aside, Paused, Waiting, WaitingWanted},
+    waiting::{Aside, Depth, Paused, Waiting, WaitingWanted},
     writes::Writes,
 };
 
@@ -158,6 +158,13 @@ impl<C: Claim> Claim for FaultyClaim<C> {
         let number = self.claim.generation(from_sequence, plugins, by).await?;
         self.life.after(called).await.map_err(unreachable)?;
         Ok(number)
+    }
+
+    async fn depths(&mut self) -> Result<Vec<Depth>, SinkError> {
+        let called = self.life.before("depths").await.map_err(unreachable)?;
+        let depths = self.claim.depths().await?;
+        self.life.after(called).await.map_err(unreachable)?;
+        Ok(depths)
     }
 
     async fn tidy(&mut self, asked: &Retention) -> Result<Tidied, SinkError> {

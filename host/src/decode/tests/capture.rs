@@ -91,6 +91,7 @@ fn codes(batch: &Batch) -> BTreeMap<&'static str, usize> {
             ItemKind::Change(..) => "change",
             ItemKind::Settled(disposition) => disposition.word(),
             ItemKind::Refused(refusal) => refusal.code,
+            ItemKind::Held(_, disposition) => disposition.word(),
         };
         *codes.entry(word).or_insert(0) += 1;
     }

@@ -150,7 +150,7 @@ pub(super) fn rectangular(batch: &Batch, deliveries: usize) {
 
 fn tell(decoder: &Decoder, batch: &Batch, kind: &ItemKind) -> String {
     match kind {
-        ItemKind::Settled(disposition) => disposition.to_string(),
+        ItemKind::Settled(disposition) | ItemKind::Held(_, disposition) => disposition.to_string(),
         ItemKind::Refused(refusal) => {
             let key = if refusal.key.is_some() { " (with key)" } else { "" };
             format!("{}: {}{key}", refusal.code, refusal.reason)

@@ -8,6 +8,7 @@ mod model;
 mod oracle;
 mod sets;
 mod single_writer;
+mod waiting;
 mod without_positions;
 mod too_old;
 

@@ -182,7 +182,11 @@ impl ModelSink {
         self.write(resolved.writes);
     }
 
-    fn batch(&self, events: &[Event]) -> (Batch, Prepared) {
+    pub(super) fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    pub(super) fn batch(&self, events: &[Event]) -> (Batch, Prepared) {
         let columns = || Columns::new([Logical::Int; 3]);
         let mut table = TableBatch {
             table: TableId(0),

@@ -162,8 +162,7 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         let (prepared, waiting) = self.prepare(&mut batch, work);
         let mut tries = Tries::default();
         loop {
-            let decided =
-                self.decided(&batch, work.swept(), &prepared, &tries.refused, claim, generation).await;
+            let decided = self.decided(&batch, work, &prepared, &tries.refused, claim, generation).await;
             let mut decided = match decided {
                 Err(LaneError::Sink(SinkError::Table(table, cause))) => {
                     return Ok(Ended::Pause(batch, table, cause.to_string()));
@@ -282,14 +281,18 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
     async fn decided(
         &mut self,
         batch: &Batch,
-        swept: &[(TableId, Vec<Vec<u8>>)],
+        work: &Work<'_>,
         prepared: &Prepared,
         refused: &HashMap<ChangeIndex, Refusal>,
         claim: &mut K::Claim,
         generation: i64,
     ) -> Result<Decided, LaneError> {
         let from = claim.checkpoint().sequence;
-        let (keyed, wanted) = keys::keyed(batch, &self.plan, from, swept);
+        let (keyed, mut wanted) = keys::keyed(batch, &self.plan, from, work.swept());
+        if matches!(work, Work::Released(_)) {
+            // Their events were remembered when they came; they are no repetitions of themselves.
+            wanted.events.clear();
+        }
         let asked = if self.recent.is_kept() { generation::asked(&wanted) } else { Vec::new() };
         let standing = claim.begin(wanted).await?;
         let mut families = Vec::new();

@@ -101,6 +101,9 @@ impl Released {
         let writes = &mut resolved.writes;
         writes.released.clone_from(&self.ids);
         writes.tried.clone_from(&self.tried);
+        writes.events.clear();
+        resolved.events.clear();
+        let writes = &mut resolved.writes;
         let counts = std::mem::take(&mut writes.counts);
         let moves = counts.present().filter(|(to, _)| *to != Disposition::Parked);
         writes.reclassified.extend(moves.map(|(to, n)| (Disposition::Parked, to, n)));

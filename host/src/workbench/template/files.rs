@@ -194,7 +194,8 @@ mod tests {
             }
         }
         found.sort();
-        let listed: Vec<&str> = RUST_SDK.iter().map(|(path, _)| *path).collect();
+        let mut listed: Vec<&str> = RUST_SDK.iter().map(|(path, _)| *path).collect();
+        listed.sort_unstable();
         assert_eq!(listed, found);
     }
 }

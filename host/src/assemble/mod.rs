@@ -21,7 +21,7 @@ mod workshop;
 pub use self::{
     audit::{AuditReport, LaneAudit, Recount, audit},
     check::{Findings, check},
-    ends::stream_end,
+    ends::stream_facts,
     error::RunError,
     key::key,
     redrive::redrive,

@@ -28,6 +28,9 @@ const LEASE: Duration = Duration::from_secs(15);
 /// How long a lane waits for a message before it looks after its lease: what makes an idle one cheap.
 const PATIENCE: Duration = Duration::from_millis(250);
 
+/// Batches that a lane may hold at a time: two pulls that overlap, one decoded ahead, one being written.
+const HELD_BATCHES: u64 = 4;
+
 /// When a run ends by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RunUntil {
@@ -86,6 +89,7 @@ async fn run_into<K: Sink>(
     sink.prepare().await?;
     let config = &pipeline.sources[0];
     let source = ends::source(pipeline, config, options.ensure).await?;
+    let mirrors = ends::mirrors(pipeline, config).await?;
     let shapes = ends::shapes(pipeline, sink).await?.into_iter().map(Arc::new).collect::<Vec<_>>();
     let Beginning { shelf, artifacts, store } = reload::beginning(pipeline).await?;
     let workshop = Arc::new(Workshop::new(pipeline, shapes)?);
@@ -103,7 +107,7 @@ async fn run_into<K: Sink>(
         process: owner.clone(),
     };
     let around = Around { workshop: &workshop, live: &live, recent: &recent, owner };
-    let lane = assemble(pipeline, options, config, &source, sink, &lanes, around).await?;
+    let lane = assemble(pipeline, options, config, (&source, &mirrors), sink, &lanes, around).await?;
     let name = lane.settings.claim.lane.to_string();
     tokio::select! {
         biased;
@@ -124,7 +128,7 @@ async fn assemble<'a, K: Sink>(
     pipeline: &Pipeline,
     options: &Options,
     config: &Source,
-    source: &'a JetStreamSource,
+    (source, mirrors): (&'a JetStreamSource, &'a [JetStreamSource]),
     sink: &'a K,
     lanes: &Lanes,
     around: Around<'_>,
@@ -159,6 +163,7 @@ async fn assemble<'a, K: Sink>(
         retry: retry(pipeline),
         generation: generation.description().to_owned(),
         continue_over_holes: config.on_hole == OnHole::Continue,
+        retention_alarm: config.retention_alarm,
         until: match options.until {
             RunUntil::Forever => Until::Forever,
             RunUntil::CaughtUp => Until::Sequence(facts.last),
@@ -167,13 +172,17 @@ async fn assemble<'a, K: Sink>(
     };
     let (live, recent) = (Arc::clone(around.live), Arc::clone(around.recent));
     let followed = Followed::new(&generation);
-    Ok(Lane { source, sink, plan, decoder, stages, followed, live, recent, settings, progress })
+    Ok(Lane { source, mirrors, sink, plan, decoder, stages, followed, live, recent, settings, progress })
 }
 
+/// A batch is at most as large as a lane's share of what the process may hold.
 fn limits(pipeline: &Pipeline) -> Limits {
+    let lanes: u64 = pipeline.sources.iter().map(|source| u64::from(source.partitions)).sum();
+    let lanes = lanes.max(1) * pipeline.lanes.len().max(1) as u64;
+    let bytes = pipeline.limits.batch_bytes.min(pipeline.limits.in_flight_bytes / lanes / HELD_BATCHES);
     Limits {
         rows: pipeline.limits.batch_rows,
-        bytes: usize::try_from(pipeline.limits.batch_bytes).unwrap_or(usize::MAX),
+        bytes: usize::try_from(bytes).unwrap_or(usize::MAX).max(1),
         patience: PATIENCE,
         linger: pipeline.limits.linger,
     }

@@ -105,6 +105,9 @@ pub(super) enum Command {
     /// Make, build, inspect and try plugins
     #[command(subcommand, long_about = plugin::PLUGIN, after_long_help = plugin::PLUGIN_MORE)]
     Plugin(plugin::PluginCommand),
+    /// Look at what a stream lost before it was applied; let a lane go on without
+    #[command(subcommand, long_about = help::HOLES, after_long_help = help::HOLES_MORE)]
+    Holes(Holes),
     /// Print the script that completes this command line in a shell
     #[command(long_about = help::COMPLETIONS, after_long_help = help::COMPLETIONS_MORE)]
     Completions {
@@ -263,6 +266,57 @@ impl Waits {
             Waits::Skew => Some("skew"),
             Waits::Paused => Some("paused"),
             Waits::All => None,
+        }
+    }
+}
+
+/// `holes`.
+#[derive(Debug, Subcommand)]
+pub(super) enum Holes {
+    /// List holes, the newest first
+    List {
+        /// Only in this state
+        #[arg(long, default_value = "all")]
+        state: HoleState,
+        /// At most so many
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        limit: u32,
+    },
+    /// Take the loss: a lane that waits before the hole goes on behind it at its next start
+    Accept {
+        /// Their ids
+        #[arg(required = true, value_name = "ID")]
+        ids: Vec<i64>,
+        /// Why, for those who ask later
+        #[arg(long, value_name = "TEXT")]
+        note: Option<String>,
+        /// Who accepts them
+        #[arg(long, value_name = "NAME", env = "USER", hide_env_values = true)]
+        by: Option<String>,
+    },
+}
+
+/// The words of `holes list --state`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum HoleState {
+    /// Nobody has looked at it
+    Open,
+    /// Somebody took the loss
+    Accepted,
+    /// A mirror had it
+    Filled,
+    /// Whatever its state
+    All,
+}
+
+impl HoleState {
+    /// The state's word in the sink; none for all.
+    pub(super) fn word(self) -> Option<&'static str> {
+        match self {
+            HoleState::Open => Some("open"),
+            HoleState::Accepted => Some("accepted"),
+            HoleState::Filled => Some("filled"),
+            HoleState::All => None,
         }
     }
 }

@@ -16,6 +16,7 @@ mod run;
 mod progress;
 mod metrics;
 mod serve;
+mod process;
 mod check;
 mod status;
 mod explain;
@@ -25,6 +26,7 @@ mod conflicts;
 mod dlq;
 mod parked;
 mod plugin;
+mod holes;
 
 use std::ffi::OsString;
 
@@ -68,6 +70,7 @@ async fn perform(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Dlq(dlq) => dlq::dlq(&global, dlq).await,
         Command::Parked(parked) => parked::parked(&global, parked).await,
         Command::Plugin(command) => plugin::perform(&global, &command).await,
+        Command::Holes(holes) => holes::holes(&global, holes).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "reconverge", &mut script);

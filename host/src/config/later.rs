@@ -20,13 +20,6 @@ const NOT_YET: &[(&str, Places)] = &[
     ("more than one partition", |plan| {
         plan.sources.iter().filter(|source| source.partitions > 1).map(|source| source.span.clone()).collect()
     }),
-    ("reading from a mirror", |plan| {
-        plan.sources
-            .iter()
-            .filter(|source| !source.mirrors.is_empty())
-            .map(|source| source.span.clone())
-            .collect()
-    }),
     ("lanes beside `main`", |plan| {
         plan.lanes.iter().filter(|lane| lane.name != "main").map(|lane| lane.span.clone()).collect()
     }),

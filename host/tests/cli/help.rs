@@ -8,7 +8,7 @@ fn here() -> &'static Path {
     Path::new(env!("CARGO_TARGET_TMPDIR"))
 }
 
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 12] = [
     "run",
     "check",
     "status",
@@ -17,6 +17,7 @@ const COMMANDS: [&str; 11] = [
     "conflicts",
     "dlq",
     "parked",
+    "holes",
     "plugin",
     "completions",
     "schema",
@@ -59,6 +60,8 @@ fn the_commands_of_commands_have_help() {
         &["dlq", "discard"],
         &["parked", "list"],
         &["parked", "show"],
+        &["holes", "list"],
+        &["holes", "accept"],
         &["plugin", "inspect"],
         &["plugin", "test"],
     ] {

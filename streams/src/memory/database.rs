@@ -12,6 +12,7 @@ use crate::{
     canonical,
     checkpoint::Checkpoint,
     columns::{Column, Columns, State},
+    hole::HoleRecord,
     position::{Micros, Position},
     records::{DeadLetterRecord, DecisionRecord, GenerationRecord},
     standing::StandingKind,
@@ -47,6 +48,8 @@ pub(super) struct Contents {
     pub events: BTreeMap<(String, String, String), Micros>,
     /// Letters of grades by source, of all sources and origins that were written.
     pub sources: BTreeMap<String, char>,
+    /// With the time of creation of the stream that the lane was on.
+    pub holes: Vec<(Micros, HoleRecord)>,
     /// By table, as HMAC-like digest of the key.
     pub suppressed: BTreeSet<(String, [u8; 32])>,
     /// Raised by every write of a row: what a database calls a transaction id.
@@ -203,7 +206,7 @@ impl MemoryDatabase {
     pub async fn sidecar(&self) -> String {
         let state = self.state.lock().await;
         format!(
-            "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+            "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
             state.versions,
             state.kept,
             state.waiting,
@@ -213,6 +216,7 @@ impl MemoryDatabase {
             state.decisions,
             state.dead,
             state.generations,
+            state.holes,
             state.suppressed,
             state.events,
             state.sources

@@ -8,3 +8,4 @@ mod family;
 mod waiting;
 mod write;
 mod records;
+mod holes;

@@ -7,7 +7,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::{
     database::{Contents, MemoryDatabase, NamedSeen, Remembered},
-    events, waiting,
+    events, holes, waiting,
     write::write,
 };
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
     columns::Columns,
     disposition::Counts,
     family::{Family, FamilyWanted, Swept},
+    hole::{Hole, HoleRecord, Passed, Resume},
     names::Names,
     position::{Micros, Seen},
     records::GenerationRecord,
@@ -244,6 +245,19 @@ impl Claim for MemoryClaim {
 
     fn set_aside(&mut self, tables: Aside) {
         self.aside = tables;
+    }
+
+    async fn record_hole(&mut self, hole: &Hole) -> Result<HoleRecord, SinkError> {
+        let mut state = self.database.state.lock().await;
+        self.fenced(&state)?;
+        Ok(holes::record(&mut state, &self.checkpoint, hole))
+    }
+
+    async fn pass_hole(&mut self, id: i64, how: Passed, resume: Resume) -> Result<(), SinkError> {
+        let mut state = self.database.state.lock().await;
+        self.fenced(&state)?;
+        self.checkpoint = holes::pass(&mut state, &self.checkpoint, id, &how, resume);
+        Ok(())
     }
 
     async fn release(&mut self) {

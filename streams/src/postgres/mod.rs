@@ -12,7 +12,7 @@
 //! 4. `write` sends a batch in one go: `steps` over the user's tables (`target`, `params`), then the `sidecar`
 //!    with its `versions`.
 //!    What cannot be written so goes row by row (`order`); `fate` says what an error means.
-//! 5. `records` reads for people, `parked` the rows that wait.
+//! 5. `records` reads for people, `parked` the rows that wait; `holes` keeps what a stream lost.
 //!
 //! One connection a lane, without a pool: a batch is a transaction, and its locks are the session's.
 
@@ -47,6 +47,7 @@ mod write;
 mod order;
 mod records;
 mod parked;
+mod holes;
 
 use std::sync::Arc;
 

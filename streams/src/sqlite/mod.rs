@@ -70,6 +70,7 @@ mod row;
 mod history;
 mod records;
 mod parked;
+mod holes;
 mod errors;
 
 pub use claim::SqliteClaim;

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "the lints do not see helpers of tests as tests")]
 
 mod before_holes;
+mod canaries;
 mod convergence;
 mod delivery;
 mod honesty;

@@ -34,6 +34,12 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Bytes of the messages' payloads.
+    #[must_use]
+    pub fn payload_bytes(&self) -> usize {
+        self.deliveries.iter().map(|delivery| delivery.payload.len()).sum()
+    }
+
     /// Adds empty tables for all relatives of those in the batch: parents and children, theirs too.
     pub fn include_relatives(&mut self, plan: &Plan) {
         let parents_refused: Vec<TableId> = self.items.iter().filter_map(refused_table).collect();

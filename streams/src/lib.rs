@@ -24,6 +24,7 @@ pub mod event;
 pub mod source;
 pub mod disposition;
 pub mod checkpoint;
+pub mod hole;
 pub mod standing;
 pub mod family;
 pub mod waiting;

@@ -1,12 +1,12 @@
-//! The sidecar tables as people read them: `status`, `explain`, `conflicts`, `dlq`, `audit`. Reads that take no
-//! lock, and the one write that an operator makes: closing a dead letter.
+//! The sidecar tables as people read them: `status`, `explain`, `conflicts`, `dlq`, `holes`, `audit`. Reads that take
+//! no lock, and the writes that an operator makes: closing a dead letter, accepting a hole.
 
 use std::future::Future;
 
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::{checkpoint::Checkpoint, sink::SinkError};
+use crate::{checkpoint::Checkpoint, hole::HoleRecord, sink::SinkError};
 
 /// A conflict as it is listed. Times are RFC 3339 text in UTC; keys are the JSON object of the key columns'
 /// canonical text forms.
@@ -229,6 +229,17 @@ pub trait Records: Send + Sync {
 
     /// Closes an open dead letter as `discarded`; false where it was not open.
     fn discard(
+        &self,
+        id: i64,
+        by: &str,
+        note: Option<&str>,
+    ) -> impl Future<Output = Result<bool, SinkError>> + Send;
+
+    /// Holes, newest first; of the query only pipeline, id, state (as its word) and limit count.
+    fn holes(&self, query: &Query) -> impl Future<Output = Result<Vec<HoleRecord>, SinkError>> + Send;
+
+    /// Accepts an open hole: a lane that waits before it may go on; false where it was not open.
+    fn accept_hole(
         &self,
         id: i64,
         by: &str,

@@ -11,6 +11,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 use crate::{
     checkpoint::{Checkpoint, LaneId, PlanDigest},
     family::{Family, FamilyWanted, Swept},
+    hole::{Hole, HoleRecord, Passed, Resume},
     names::Names,
     position::Micros,
     retention::{Retention, Tidied},
@@ -256,6 +257,25 @@ pub trait Claim: Send {
     /// From now on the claim neither reads nor writes these tables, and finds no kept rows of theirs to put in. No batch
     /// may name one of them.
     fn set_aside(&mut self, tables: Aside);
+
+    /// Between batches: records a hole before the lane, and returns it as it is recorded. A lane has one hole of a
+    /// kind before it at a time: found again, an open one takes on the new bounds, an accepted one keeps those that
+    /// were accepted.
+    ///
+    /// # Errors
+    /// As in `begin`.
+    fn record_hole(&mut self, hole: &Hole) -> impl Future<Output = Result<HoleRecord, SinkError>> + Send;
+
+    /// Between batches: goes on behind a recorded hole; the checkpoint moves in the transaction that says so.
+    ///
+    /// # Errors
+    /// As in `begin`.
+    fn pass_hole(
+        &mut self,
+        id: i64,
+        how: Passed,
+        resume: Resume,
+    ) -> impl Future<Output = Result<(), SinkError>> + Send;
 
     /// Gives the lane up, so that another process need not wait for the lease.
     fn release(&mut self) -> impl Future<Output = ()> + Send;

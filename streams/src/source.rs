@@ -19,6 +19,8 @@ pub struct StreamFacts {
     pub created: Micros,
     /// First sequence that it still holds; `last + 1` where it is empty.
     pub first: u64,
+    /// Its own time for that message, microseconds since 1970; `None` where it is empty.
+    pub first_at: Option<Micros>,
     /// Last sequence that was ever given.
     pub last: u64,
     /// Whether it lets go only what its limits say. Others let go what was acknowledged, so that their first sequence
@@ -26,6 +28,29 @@ pub struct StreamFacts {
     pub keeps_acknowledged: bool,
     /// Messages deleted between `first` and `last`, of any subject.
     pub deleted: u64,
+    /// The stream that it is a mirror of, where it says so.
+    pub mirror_of: Option<String>,
+    /// How much it may hold, and how much it does.
+    pub bounds: StreamBounds,
+}
+
+/// How much a stream may hold before it lets the oldest go, and how much it does. A bound that is not set is `None`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StreamBounds {
+    /// Bytes that it holds, of whatever subject.
+    pub bytes: u64,
+    /// Messages that it holds.
+    pub messages: u64,
+    /// How long it keeps a message, in microseconds.
+    pub age_max: Option<Micros>,
+    /// Most bytes.
+    pub bytes_max: Option<u64>,
+    /// Most messages.
+    pub messages_max: Option<u64>,
+    /// Most messages of one subject: over it older changes go, also from the middle.
+    pub per_subject_max: Option<u64>,
+    /// Whether a full stream refuses what is published (discard policy `new`) rather than let the oldest go.
+    pub refuses_new: bool,
 }
 
 /// One message as the stream delivered it.

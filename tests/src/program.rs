@@ -51,8 +51,15 @@ impl Running {
     /// Starts `reconverge` with `words` in `folder`, where its output is kept in files.
     #[must_use]
     pub fn start(folder: &Path, words: &[&str]) -> Running {
+        Running::start_with(folder, words, &[])
+    }
+
+    /// The same with variables in its environment.
+    #[must_use]
+    pub fn start_with(folder: &Path, words: &[&str], environment: &[(&str, &str)]) -> Running {
         let (stdout, stderr) = (unused(folder, "stdout"), unused(folder, "stderr"));
         let child = command(folder, words)
+            .envs(environment.iter().copied())
             .stdout(File::create(&stdout).unwrap())
             .stderr(File::create(&stderr).unwrap())
             .spawn()
@@ -65,6 +72,15 @@ impl Running {
         let id = self.child.id().expect("it has not been waited for").to_string();
         let sent = Command::new("/bin/sh").args(["-c", "kill -s \"$1\" \"$2\"", "kill", name, &id]).status();
         assert!(sent.await.unwrap().success(), "signal {name} was not sent");
+    }
+
+    /// The memory that it holds (resident, as Linux tells it).
+    #[must_use]
+    pub fn memory_bytes(&self) -> u64 {
+        let id = self.child.id().expect("it has not been waited for");
+        let told = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+        let line = told.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
     }
 
     /// Whether it runs still.

@@ -162,6 +162,12 @@ impl Scene {
         Running::start(self.folder(), words)
     }
 
+    /// Calls the program with variables in its environment.
+    #[must_use]
+    pub fn start_with(&self, words: &[&str], environment: &[(&str, &str)]) -> Running {
+        Running::start_with(self.folder(), words, environment)
+    }
+
     /// Runs the pipeline until it has caught up with the stream.
     pub async fn run(&self) -> Report {
         self.call(&["run", "--until-caught-up", "--json"]).await.done().json()

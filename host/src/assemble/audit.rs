@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use reconverge_streams::{
     checkpoint::{Checkpoint, PlanDigest},
-    records::Records,
+    hole::HoleKind,
+    records::{Query, Records},
     roster::{LaneMove, Roster},
     source::{Limits, Reader, Source},
 };
@@ -12,7 +13,10 @@ use serde::Serialize;
 
 use crate::{config::Pipeline, decode::Decoder};
 
-use super::{RunError, ends, lanes, plan, sidecar::sidecar};
+use super::{
+    RunError, ends, lanes, plan,
+    sidecar::{Sidecar, sidecar},
+};
 
 /// What an audit found.
 #[derive(Clone, Debug, Serialize)]
@@ -73,13 +77,17 @@ pub async fn audit(pipeline: &Pipeline) -> Result<AuditReport, RunError> {
     let mut lanes = Vec::new();
     for checkpoint in sidecar.checkpoints(Some(&pipeline.name)).await? {
         let slot = slots.iter().find(|slot| slot.id.to_string() == checkpoint.lane);
-        let recount = match (slot, lanes::decoder(pipeline, &checkpoint.lane, &plan)) {
+        let mut recount = match (slot, lanes::decoder(pipeline, &checkpoint.lane, &plan)) {
             (Some(slot), Ok(decoder)) if checkpoint.plan != PlanDigest::RETIRED => {
                 let since = moves.iter().find(|made| made.lane == checkpoint.lane);
                 recount(&sources[slot.source], &decoder, &checkpoint, slot.id.partition, since).await?
             }
             _ => not_counted(&checkpoint),
         };
+        if let Some(note) = lives_before(&sidecar, &checkpoint).await? {
+            recount.matches = None;
+            recount.note = Some(note);
+        }
         let sum = checkpoint.counts.sum();
         lanes.push(LaneAudit {
             balanced: checkpoint.delivered == sum,
@@ -105,6 +113,21 @@ fn not_counted(checkpoint: &Checkpoint) -> Recount {
     }
 }
 
+/// Where the lane began a stream anew, which counts what it had counted in the stream before.
+async fn lives_before(sidecar: &Sidecar, checkpoint: &Checkpoint) -> Result<Option<String>, RunError> {
+    let pipeline = checkpoint.lane.split('/').next().map(str::to_owned);
+    let holes = sidecar.holes(&Query { pipeline, limit: u32::MAX, ..Query::default() }).await?;
+    let anew = holes.iter().find(|hole| {
+        hole.lane == checkpoint.lane && hole.kind != HoleKind::Trimmed.word() && hole.passed_at.is_some()
+    });
+    Ok(anew.map(|hole| {
+        format!(
+            "the stream was {} (hole {}); what was counted before it cannot be counted again",
+            hole.kind, hole.id
+        )
+    }))
+}
+
 async fn recount<S: Source>(
     source: &S,
     decoder: &Decoder,
@@ -118,7 +141,8 @@ async fn recount<S: Source>(
     let after = begin.max(facts.first) - 1;
     let mut reader = source.open(partition, after.min(facts.last)).await?;
     let patience = Duration::from_millis(200);
-    let limits = Limits { rows: 10_000, bytes: 64 << 20, patience, linger: Duration::from_millis(5) };
+    // Two pulls of this size overlap; a server cuts off a client for whom more than 64 MiB wait.
+    let limits = Limits { rows: 10_000, bytes: 8 << 20, patience, linger: Duration::from_millis(5) };
     let (mut changes, mut scanned) = (0, after);
     while scanned < checkpoint.sequence.min(facts.last) {
         let mut pulled = reader.next(&limits).await?;

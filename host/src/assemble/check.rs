@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use reconverge_streams::{sink::Sink, table::TableShape};
+use reconverge_streams::{sink::Sink, source::Source as _, table::TableShape};
 
-use crate::config::{Pipeline, Policy, Problem, ProcessEnvironment, SinkTarget};
+use crate::config::{Pipeline, Policy, Problem, ProcessEnvironment, SinkTarget, Source};
 
 use super::{RunError, ends, grade, lawful, plan, plugins, reload::Artifacts, sidecar};
 
@@ -44,8 +44,9 @@ pub async fn check(pipeline: &Pipeline) -> Findings {
     let mut found = Findings { configuration: pipeline.unsupported(), ..Findings::default() };
     found.environment.extend(pipeline.missing_files(&ProcessEnvironment));
     for source in &pipeline.sources {
-        if let Err(error) = ends::source(pipeline, source, false).await {
-            found.add(pipeline, source.span.clone(), error);
+        match check_source(pipeline, source).await {
+            Ok(doubts) => found.configuration.extend(doubts),
+            Err(error) => found.add(pipeline, source.span.clone(), error),
         }
     }
     let span = || pipeline.sink.span.clone();
@@ -66,6 +67,23 @@ pub async fn check(pipeline: &Pipeline) -> Findings {
         SinkTarget::Relay { .. } => {}
     }
     found
+}
+
+/// What is doubtful about a stream that can be bound to.
+async fn check_source(pipeline: &Pipeline, source: &Source) -> Result<Vec<Problem>, RunError> {
+    let bounds = ends::source(pipeline, source, false).await?.inspect().await?.bounds;
+    ends::mirrors(pipeline, source).await?;
+    let doubt = |max: u64| {
+        let what = format!(
+            "stream {} keeps {max} messages of a subject: over that it lets older changes go, and nobody is told",
+            source.stream
+        );
+        let mut problem = pipeline.problem(source.span.clone(), what);
+        problem.help("`nats stream edit --max-msgs-per-subject=-1`: its other limits are told before they take what is not applied");
+        problem.warn();
+        problem
+    };
+    Ok(bounds.per_subject_max.map(doubt).into_iter().collect())
 }
 
 async fn check_sink<K: Sink>(pipeline: &Pipeline, sink: &K, found: &mut Findings) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use reconverge_streams::{
     jetstream::{ConnectOptions, FilterPattern, JetStreamSource, StreamDefinition},
     sink::{Sink, TableName},
-    source::Source as _,
+    source::{Source as _, StreamFacts},
     table::TableShape,
 };
 
@@ -47,12 +47,24 @@ pub(super) async fn source(
     Ok(bound.named(&format!("{}-{}", pipeline.name, source.name)))
 }
 
-/// The last sequence that the source's stream ever gave.
+/// Binds to the streams that stand in for the source's.
+pub(super) async fn mirrors(pipeline: &Pipeline, source: &Source) -> Result<Vec<JetStreamSource>, RunError> {
+    let options = nats(&source.nats, &pipeline.name);
+    let mut mirrors = Vec::new();
+    for name in &source.mirrors {
+        let filters = FilterPattern::parse(&source.subjects.to_string())?;
+        let bound = JetStreamSource::connect(&options, name, filters).await?;
+        mirrors.push(bound.named(&format!("{}-{}-mirror", pipeline.name, source.name)));
+    }
+    Ok(mirrors)
+}
+
+/// What the source's stream says of itself.
 ///
 /// # Errors
 /// [`RunError::Environment`] where the server, or the stream, cannot be reached.
-pub async fn stream_end(pipeline: &Pipeline, config: &Source) -> Result<u64, RunError> {
-    Ok(source(pipeline, config, false).await?.inspect().await?.last)
+pub async fn stream_facts(pipeline: &Pipeline, config: &Source) -> Result<StreamFacts, RunError> {
+    Ok(source(pipeline, config, false).await?.inspect().await?)
 }
 
 /// The shapes of all tables, in the plan's order, or everything that is wrong with them, each at its place.

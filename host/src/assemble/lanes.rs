@@ -33,6 +33,9 @@ use super::{
 /// How long a lane waits for a message before it looks after its lease: what makes an idle one cheap.
 const PATIENCE: Duration = Duration::from_millis(250);
 
+/// Batches that a lane may hold at a time: two pulls that overlap, one decoded ahead, one being written.
+const HELD_BATCHES: u64 = 4;
+
 /// One lane, by its places in the file.
 #[derive(Clone, Debug)]
 pub(super) struct Slot {
@@ -85,9 +88,10 @@ pub(super) fn decoder(pipeline: &Pipeline, lane: &str, plan: &Arc<Plan>) -> Resu
     Ok(Arc::new(Decoder::new(Arc::clone(plan), source).for_share(share(pipeline, place))))
 }
 
-/// A source, bound to its stream.
+/// A source, bound to its stream and to those that stand in for it.
 struct Bound {
     stream: JetStreamSource,
+    mirrors: Vec<JetStreamSource>,
     facts: StreamFacts,
 }
 
@@ -108,6 +112,7 @@ pub(super) struct Parts<K> {
 /// A lane that runs in a task of its own.
 pub(super) struct Ready<K: Sink> {
     source: JetStreamSource,
+    mirrors: Vec<JetStreamSource>,
     sink: Arc<K>,
     rules: Rules,
     followed: Followed,
@@ -130,7 +135,8 @@ impl<K: Sink + Roster + 'static> Parts<K> {
         let mut sources = Vec::new();
         for config in &pipeline.sources {
             let stream = ends::source(pipeline, config, options.ensure).await?;
-            sources.push(Bound { facts: stream.inspect().await?, stream });
+            let mirrors = ends::mirrors(pipeline, config).await?;
+            sources.push(Bound { facts: stream.inspect().await?, stream, mirrors });
         }
         Ok(Parts {
             slots: slots(pipeline),
@@ -158,7 +164,7 @@ impl<K: Sink + Roster + 'static> Parts<K> {
     /// A lane, with plugin instances of its own.
     pub(super) fn lane(&self, pipeline: &Pipeline, slot: &Slot, lanes: &Lanes) -> Result<Ready<K>, RunError> {
         let name = slot.id.to_string();
-        let Bound { stream, facts } = &self.sources[slot.source];
+        let Bound { stream, mirrors, facts } = &self.sources[slot.source];
         let generation = self.live.of(&name);
         let rules = generation.rules(&name).map_err(|what| RunError::Environment {
             what: format!("the plugins of lane {name} do not start: {what}"),
@@ -179,10 +185,11 @@ impl<K: Sink + Roster + 'static> Parts<K> {
         };
         let settings = LaneSettings {
             claim,
-            limits: limits(pipeline),
+            limits: limits(pipeline, self.slots.len()),
             retry: retry(pipeline),
             generation: generation.description().to_owned(),
             continue_over_holes: pipeline.sources[slot.source].on_hole == OnHole::Continue,
+            retention_alarm: pipeline.sources[slot.source].retention_alarm,
             until: self.end(slot).map_or(Until::Forever, Until::Sequence),
             before: self.before(pipeline, slot),
             kept: Kept { history_days: pipeline.limits.history_days, tombstones: pipeline.limits.tombstones },
@@ -190,6 +197,7 @@ impl<K: Sink + Roster + 'static> Parts<K> {
         let prefix = format!("{}-{}-{}", pipeline.name, slot.id.source, slot.id.lane);
         Ok(Ready {
             source: stream.named(&prefix),
+            mirrors: mirrors.iter().map(|mirror| mirror.named(&format!("{prefix}-mirror"))).collect(),
             sink: Arc::clone(&self.sink),
             rules,
             followed: Followed::new(&generation),
@@ -220,12 +228,13 @@ impl<K: Sink + Roster + 'static> Parts<K> {
 impl<K: Sink> Ready<K> {
     /// Runs until `stop` speaks or is gone, or the lane ends by itself.
     pub(super) async fn run(self, stop: oneshot::Receiver<()>) -> Result<RunReport, LaneError> {
-        let Ready { source, sink, rules, followed, live, recent, depths, settings, progress } = self;
+        let Ready { source, mirrors, sink, rules, followed, live, recent, depths, settings, progress } = self;
         let Rules { plan, decoder, stages } = rules;
-        let (source, sink) = (&source, &*sink);
+        let (source, mirrors, sink) = (&source, mirrors.as_slice(), &*sink);
         let waiting = Queue::default();
         let lane = Lane {
             source,
+            mirrors,
             sink,
             plan,
             decoder,
@@ -246,10 +255,13 @@ impl<K: Sink> Ready<K> {
     }
 }
 
-fn limits(pipeline: &Pipeline) -> Limits {
+/// A batch is at most as large as a lane's share of what the process may hold.
+fn limits(pipeline: &Pipeline, lanes: usize) -> Limits {
+    let share = pipeline.limits.in_flight_bytes / lanes.max(1) as u64 / HELD_BATCHES;
+    let bytes = pipeline.limits.batch_bytes.min(share);
     Limits {
         rows: pipeline.limits.batch_rows,
-        bytes: usize::try_from(pipeline.limits.batch_bytes).unwrap_or(usize::MAX),
+        bytes: usize::try_from(bytes).unwrap_or(usize::MAX).max(1),
         patience: PATIENCE,
         linger: pipeline.limits.linger,
     }

@@ -32,7 +32,7 @@ pub use self::{
     audit::{AuditReport, LaneAudit, Recount, audit},
     capture::{Captured, Wanted, capture},
     check::{Findings, check},
-    ends::stream_end,
+    ends::stream_facts,
     error::RunError,
     key::key,
     laws::{Case, Described, law_cases, law_cases_of, merge_plugin_of},

@@ -61,7 +61,7 @@ pub async fn rehearsal(
         match one {
             Recorded::Conflicts => messages.extend(history(pipeline).await?),
             Recorded::Named(path) if path.exists() => {
-                let now = i64::try_from(jiff::Timestamp::now().as_microsecond()).unwrap_or(i64::MAX);
+                let now = jiff::Timestamp::now().as_microsecond();
                 messages.extend(recording::read(path, through, now)?);
             }
             Recorded::Named(name) => {

@@ -5,6 +5,7 @@ use std::path::Path;
 use reconverge_streams::{
     checkpoint::{Checkpoint, PlanDigest},
     columns::Columns,
+    hole::HoleRecord,
     postgres::PostgresSink,
     records::{
         DeadLetterRecord, DecisionRecord, GenerationRecord, KeyRecord, ParkedRecord, Query, Records,
@@ -133,6 +134,14 @@ impl Records for Sidecar {
 
     async fn discard(&self, id: i64, by: &str, note: Option<&str>) -> Result<bool, SinkError> {
         of_either!(self, sink => sink.discard(id, by, note))
+    }
+
+    async fn holes(&self, query: &Query) -> Result<Vec<HoleRecord>, SinkError> {
+        of_either!(self, sink => sink.holes(query))
+    }
+
+    async fn accept_hole(&self, id: i64, by: &str, note: Option<&str>) -> Result<bool, SinkError> {
+        of_either!(self, sink => sink.accept_hole(id, by, note))
     }
 
     async fn key(&self, shape: &TableShape, key: &[u8], cells: &Columns) -> Result<KeyRecord, SinkError> {

@@ -9,7 +9,7 @@ use clap_complete::Shell;
 
 use crate::config::LogFormat;
 
-use super::{exit::exit_codes, help, plugin, rehearse};
+use super::{exit::exit_codes, help, holes::Holes, plugin, rehearse};
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -133,6 +133,9 @@ pub(super) enum Command {
     /// Make, build, inspect and try plugins
     #[command(subcommand, long_about = plugin::PLUGIN, after_long_help = plugin::PLUGIN_MORE)]
     Plugin(plugin::PluginCommand),
+    /// Look at what a stream lost before it was applied; let a lane go on without
+    #[command(subcommand, long_about = help::HOLES, after_long_help = help::HOLES_MORE)]
+    Holes(Holes),
     /// Print the script that completes this command line in a shell
     #[command(long_about = help::COMPLETIONS, after_long_help = help::COMPLETIONS_MORE)]
     Completions {

@@ -4,7 +4,10 @@
 
 use std::time::Duration;
 
-use reconverge_streams::records::{DeadLetterRecord, Query, Records};
+use reconverge_streams::{
+    records::{DeadLetterRecord, Query, Records},
+    source::StreamFacts,
+};
 
 use crate::{
     assemble::{self, RunError, Sidecar},
@@ -45,11 +48,11 @@ pub(super) async fn sidecar(pipeline: &Pipeline) -> Result<Sidecar, Failure> {
     Ok(assemble::sidecar(pipeline).await?)
 }
 
-/// The last sequence of each of the pipeline's streams; why not, where one cannot be asked.
-pub(super) async fn stream_ends(pipeline: &Pipeline) -> Vec<(String, Result<u64, String>)> {
+/// What each of the pipeline's streams says of itself; why not, where one cannot be asked.
+pub(super) async fn streams(pipeline: &Pipeline) -> Vec<(String, Result<StreamFacts, String>)> {
     let mut ends = Vec::new();
     for source in &pipeline.sources {
-        let last = match tokio::time::timeout(PATIENCE, assemble::stream_end(pipeline, source)).await {
+        let last = match tokio::time::timeout(PATIENCE, assemble::stream_facts(pipeline, source)).await {
             Ok(asked) => asked.map_err(|error| error.to_string()),
             Err(_) => Err(format!("no answer in {} s", PATIENCE.as_secs())),
         };

@@ -157,6 +157,20 @@ pub(super) const TABLES_MORE: &str = more!(
     "reconverge tables resume agent_schedules",
 );
 
+pub(super) const HOLES: &str = "\
+Looks at holes: what a stream lost before a lane had applied it (trimmed by its limits or a purge), or what it may \
+give anew under numbers that were used before (rolled back, recreated). A hole that a mirror had is filled, and \
+nothing is missing.
+
+With `on_hole = \"halt\"` the lane stops before a hole until it is accepted: let the source send the range again \
+first, if it can. After a stream was rolled back or recreated an accepted lane reads it from its beginning; what \
+was applied before is known by its position.";
+pub(super) const HOLES_MORE: &str = more!(
+    reads: "reconverge.hole in the sink.",
+    "reconverge holes list --state open",
+    "reconverge holes accept 3 --note 'snapshot sent again, ticket 4711'",
+);
+
 pub(super) const COMPLETIONS: &str = "Prints the script that completes this command line in a shell.";
 pub(super) const COMPLETIONS_MORE: &str = more!(
     reads: "nothing.",

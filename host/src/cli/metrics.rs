@@ -85,6 +85,32 @@ pub const METRICS: &[Metric] = &[
     ),
     counter("reconverge_tables_paused_total", &["table"], "Times that this process paused a table"),
     gauge("reconverge_lane_running", &["lane"], "1 while the lane is claimed and works, else 0"),
+    counter(
+        "reconverge_holes_total",
+        &["lane", "kind"],
+        "Holes met that nobody had accepted: the stream lost what was not applied, or is another one",
+    ),
+    gauge(
+        "reconverge_retention_used_ratio",
+        &["lane"],
+        "Share of the stream's nearest limit that is used by what is not applied: at 1 it is lost",
+    ),
+    gauge(
+        "reconverge_end_state",
+        &["lane", "end"],
+        "Circuit breaker of the source or the sink: 0 closed (it works), 1 half-open (being tried), 2 open (left alone)",
+    ),
+    counter(
+        "reconverge_end_failures_total",
+        &["lane", "end"],
+        "Failed calls and checks of the source or the sink",
+    ),
+    gauge(
+        "reconverge_in_flight_bytes",
+        &["lane"],
+        "Payload bytes that are decoded and not committed; the reader may hold two batches more",
+    ),
+    gauge("reconverge_alarm", &["lane", "alarm"], "1 while the alarm stands, else 0"),
 ];
 
 /// Tells the recorder what each metric means, so that `/metrics` says it.

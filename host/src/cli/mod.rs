@@ -16,6 +16,7 @@ mod run;
 mod progress;
 mod metrics;
 mod serve;
+mod process;
 mod check;
 mod status;
 mod explain;
@@ -29,6 +30,7 @@ mod tables;
 mod plugin;
 mod capture;
 mod rehearse;
+mod holes;
 
 use std::ffi::OsString;
 
@@ -76,6 +78,7 @@ async fn perform(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Rehearse(rehearse) => rehearse::rehearse(&global, &rehearse).await,
         Command::Tables(asked) => tables::tables(&global, asked).await,
         Command::Plugin(command) => plugin::perform(&global, &command).await,
+        Command::Holes(holes) => holes::holes(&global, holes).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "reconverge", &mut script);

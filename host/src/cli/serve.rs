@@ -1,7 +1,7 @@
 //! Metrics and health on one port: `/metrics` for Prometheus, `/live` and `/ready` for whoever starts and stops
 //! processes. Off unless `[metrics] listen` is set. Reads what the lanes tell; never decides for them.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -14,7 +14,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde::Serialize;
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use crate::lane::{LaneState, Lanes};
+use crate::lane::{End, EndHealth, LaneState, Lanes};
 
 use super::{exit::Exit, failure::Failure, metrics};
 
@@ -111,11 +111,34 @@ struct LaneHealth {
     /// Why it waits or failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<String>,
-    /// What somebody should know although it works.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    alarms: Vec<String>,
     sequence: u64,
     delivered: u64,
+    /// `source` and `sink`.
+    ends: BTreeMap<&'static str, EndIs>,
+    /// What an operator should look at; a lane with alarms may work all the same.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    alarms: BTreeMap<&'static str, String>,
+}
+
+/// How an end is.
+#[derive(Debug, Serialize)]
+struct EndIs {
+    /// Of its circuit breaker: `closed` (it works), `open` (left alone after failures), `half-open` (being tried).
+    state: &'static str,
+    /// Failures since the last success.
+    failures: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    /// For how long a call has not come back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    silent_s: Option<u64>,
+}
+
+impl From<EndHealth> for EndIs {
+    fn from(end: EndHealth) -> EndIs {
+        let silent_s = end.silent.map(|silent| silent.as_secs());
+        EndIs { state: end.state.word(), failures: end.failures, error: end.error, silent_s }
+    }
 }
 
 impl Health {
@@ -132,8 +155,10 @@ impl Health {
                     LaneState::Elsewhere => ("elsewhere", None),
                 };
                 let name = lane.key().clone();
-                let (alarms, sequence, delivered) = (lane.alarms(), lane.sequence(), lane.delivered());
-                LaneHealth { lane: name, state, why, alarms, sequence, delivered }
+                let alarms = lane.alarms().standing().into_iter().collect();
+                let (sequence, delivered) = (lane.sequence(), lane.delivered());
+                let ends = End::ALL.map(|end| (end.word(), lane.ends().health(end).into())).into();
+                LaneHealth { lane: name, state, why, sequence, delivered, ends, alarms }
             })
             .collect();
         lanes.sort_by(|a, b| a.lane.cmp(&b.lane));
@@ -187,7 +212,7 @@ mod tests {
         let starting = get(server.address, "/ready").await;
         assert!(starting.starts_with("HTTP/1.1 503"), "{starting}");
         assert!(
-            starting.contains(r#"{"lane":"p/main/main/0","state":"starting","sequence":0,"delivered":0}"#)
+            starting.contains(r#"{"lane":"p/main/main/0","state":"starting","sequence":0,"delivered":0,"ends":{"sink":{"state":"closed","failures":0},"source":{"#)
         );
         server.stop();
     }
@@ -198,9 +223,10 @@ mod tests {
             lane: String::new(),
             state,
             why: None,
-            alarms: Vec::new(),
             sequence: 0,
             delivered: 0,
+            ends: BTreeMap::new(),
+            alarms: BTreeMap::new(),
         };
         let cases: [(&[&'static str], bool); 7] = [
             (&["elsewhere", "running"], true),

@@ -6,22 +6,29 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use reconverge_streams::{
     checkpoint::{Checkpoint, LaneId, PlanDigest},
+    hole::{HoleRecord, OPEN},
     position::Micros,
-    records::{Records, SourceRecord},
+    records::{Query, Records, SourceRecord},
+    source::StreamFacts,
     text::format_timestamp,
 };
 use serde::Serialize;
 
-use crate::config::Pipeline;
+use crate::{config::Pipeline, lane::near};
 
 use super::{
     arguments::Global,
     connect,
     exit::Exit,
     failure::Failure,
+    holes,
     logging::{Bar, Loudness},
     output::{self, grouped, or_dash},
+    process,
 };
+
+/// Open holes that it shows at most.
+const HOLES_SHOWN: u32 = 20;
 
 /// What the command shows.
 #[derive(Debug, Serialize)]
@@ -32,6 +39,12 @@ struct Status {
     conflicts: Vec<ConflictCount>,
     kept: Vec<KeptCount>,
     sources: Vec<SourceRecord>,
+    /// Those that nobody has accepted, the newest first.
+    holes: Vec<HoleRecord>,
+    /// Streams whose limits come near what is not applied, and ends that do not work.
+    alarms: Vec<String>,
+    /// What the process that runs says of itself, as `/ready` does; none where it does not serve, or not here.
+    process: Option<serde_json::Value>,
     /// What could not be asked.
     notes: Vec<String>,
 }
@@ -84,11 +97,24 @@ pub(super) async fn status(global: &Global) -> Result<Exit, Failure> {
     let conflicts = records.conflict_counts(Some(&pipeline.name)).await?;
     let kept = records.parked_counts(Some(&pipeline.name)).await?;
     let sources = records.sources().await?;
-    let ends = connect::stream_ends(&pipeline).await;
+    let open = Query { word: Some(OPEN.to_owned()), ..connect::query(&pipeline, HOLES_SHOWN) };
+    let holes = records.holes(&open).await?;
+    let streams = connect::streams(&pipeline).await;
     let now = Timestamp::now().as_microsecond();
+    let process = match pipeline.metrics {
+        Some(listen) => process::health(listen).await,
+        None => None,
+    };
+    let mut alarms = alarms(&pipeline, &checkpoints, &streams);
+    alarms.extend(process.as_ref().map(process::troubles).unwrap_or_default());
+    let ends: Vec<_> =
+        streams.into_iter().map(|(name, facts)| (name, facts.map(|facts| facts.last))).collect();
     let status = Status {
         pipeline: pipeline.name.clone(),
         region: pipeline.region.clone(),
+        holes,
+        alarms,
+        process,
         lanes: lanes(&pipeline, checkpoints, &ends, now),
         conflicts: conflicts
             .into_iter()
@@ -100,6 +126,30 @@ pub(super) async fn status(global: &Global) -> Result<Exit, Failure> {
     };
     output::show(global.json, &status, words)?;
     Ok(Exit::Done)
+}
+
+/// Streams whose limits of size come near what a lane has not applied. (Of the age a running lane knows: it asks for the
+/// message itself.)
+fn alarms(
+    pipeline: &Pipeline,
+    checkpoints: &[Checkpoint],
+    streams: &[(String, Result<StreamFacts, String>)],
+) -> Vec<String> {
+    let mut alarms = Vec::new();
+    for (source, (_, facts)) in pipeline.sources.iter().zip(streams) {
+        let of_source = |lane: &str| lane.split('/').nth(1) == Some(source.name.as_str());
+        for checkpoint in checkpoints.iter().filter(|c| of_source(&c.lane)) {
+            let Ok(facts) = facts else { continue };
+            let oldest = (checkpoint.sequence < facts.first).then_some(facts.first_at).flatten();
+            let now = Timestamp::now().as_microsecond();
+            if let Some(near) =
+                near(facts, checkpoint.sequence, oldest, now).filter(|n| n.used >= source.retention_alarm)
+            {
+                alarms.push(format!("lane {}: {}", checkpoint.lane, near.words(&facts.name)));
+            }
+        }
+    }
+    alarms
 }
 
 /// By source: the last sequence of its stream, or why it is not known.
@@ -215,6 +265,13 @@ fn words(status: &Status) -> String {
     if !unlike.is_empty() {
         text.push('\n');
         text.push_str(&output::table(&["source", "epoch#", "grade", "repetitions are told"], unlike));
+    }
+    if !status.holes.is_empty() {
+        text.push('\n');
+        text.push_str(&holes::table(&status.holes));
+    }
+    for alarm in &status.alarms {
+        text.push_str(&format!("\nalarm: {alarm}\n"));
     }
     for note in &status.notes {
         text.push_str(&format!("\nnote: {note}\n"));

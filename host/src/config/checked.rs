@@ -71,6 +71,8 @@ pub struct Source {
     pub mirrors: Vec<String>,
     /// What to do about a hole.
     pub on_hole: OnHole,
+    /// The share of the stream's limits at which what is not applied raises an alarm; above 0, at most 1.
+    pub retention_alarm: f64,
     /// What Debezium's messages do not say.
     pub debezium: Debezium,
     /// Where it stands in the file.
@@ -126,6 +128,8 @@ pub struct Limits {
     pub batch_rows: usize,
     /// Payload bytes in a batch, at least 1.
     pub batch_bytes: u64,
+    /// Payload bytes that a process may hold at a time.
+    pub in_flight_bytes: u64,
     /// How long the first change of a batch waits for others.
     pub linger: Duration,
     /// Rows kept beside.

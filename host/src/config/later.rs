@@ -13,13 +13,6 @@ type Places = fn(&Pipeline) -> Vec<Range<usize>>;
 
 /// What is not done yet, and where a plan asks for it.
 const NOT_YET: &[(&str, Places)] = &[
-    ("reading from a mirror", |plan| {
-        plan.sources
-            .iter()
-            .filter(|source| !source.mirrors.is_empty())
-            .map(|source| source.span.clone())
-            .collect()
-    }),
     ("a table that `depends_on` itself", |plan| {
         let own = |(place, table): (usize, &Table)| {
             let spans = table.depends_on.iter().filter(|p| p.parent == place).map(|p| p.span.clone());

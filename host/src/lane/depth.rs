@@ -10,7 +10,7 @@ use reconverge_streams::{position::Micros, waiting::Depth};
 
 use crate::plan::Plan;
 
-use super::Progress;
+use super::{Progress, alarms};
 
 /// Rows of a table that wait for one reason, from which on somebody should know.
 const ALARM_ROWS: u64 = 1000;
@@ -99,7 +99,7 @@ impl Depths {
     }
 
     fn tell(&mut self, found: &[Depth], plan: &Plan, lane: &str, progress: &Progress) {
-        let mut alarms: Vec<String> = Vec::new();
+        let mut many: Vec<String> = Vec::new();
         let gauge = |table: &str, why: &str, rows: u64| {
             let labels = [("lane", lane), ("table", table), ("why", why)]
                 .map(|(name, value)| metrics::Label::new(name, value.to_owned()));
@@ -119,11 +119,15 @@ impl Depths {
                 if self.alarmed.insert(of) {
                     tracing::warn!(lane, table = name, why, rows, "parked.many");
                 }
-                alarms.push(format!("table {name}: {rows} wait ({why})"));
+                many.push(format!("table {name}: {rows} wait ({why})"));
             }
         }
-        alarms.extend(self.over.clone());
-        progress.alarm(alarms);
+        many.extend(self.over.clone());
+        if many.is_empty() {
+            progress.alarms().clear(lane, alarms::PARKED);
+        } else {
+            progress.alarms().raise(lane, alarms::PARKED, many.join("; "));
+        }
     }
 }
 

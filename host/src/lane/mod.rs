@@ -4,29 +4,34 @@
 //! The loop is thin: what to do is decided by pure parts ([`crate::decode`], [`crate::resolve`]), and how far we
 //! are stands in the sink. Any doubt ends the current claim, and the lane begins again from the checkpoint.
 
+mod alarms;
 mod batches;
 mod before;
+mod breaker;
 mod commit;
+mod ends;
+mod error;
 mod follow;
+mod holes;
 mod wait;
 mod released;
 mod depth;
 mod progress;
+mod read;
 mod report;
 mod retention;
+mod tidying;
 mod window;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
 use reconverge_streams::{
-    checkpoint::Checkpoint,
-    sink::{Claim, ClaimRequest, Sink, SinkError},
-    source::{Limits, Reader, Source, SourceError, StreamFacts},
+    sink::{Claim, ClaimRequest, Sink},
+    source::{Limits, Source, SourceError, StreamFacts},
 };
 use tokio::time::Instant;
 
 use crate::{
-    batch::Batch,
     decode::Decoder,
     generation::{Live, Recent},
     plan::Plan,
@@ -34,32 +39,28 @@ use crate::{
     waiting::Queue,
 };
 
+use self::breaker::Next;
 pub(crate) use self::commit::refusal;
-use self::{batches::Batches, commit::Committed, retention::Tidying};
 pub use self::{
+    alarms::Alarms,
     before::{Before, Ways},
+    breaker::BreakerState,
     commit::Retry,
     depth::{Depths, ParkedLimits},
+    ends::{End, EndHealth, Ends},
+    error::LaneError,
     follow::Followed,
     progress::{LaneState, Lanes, Progress},
     report::RunReport,
-    retention::Kept,
+    retention::{Near, near},
+    tidying::Kept,
 };
 
 /// How long a quiet lane waits between two signs of life to the sink.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// How long a lane that passes by what is not its own waits until it tells the sink again how far it has looked.
-const LOOKED: Duration = Duration::from_millis(20);
-
-/// How often a lane, quiet or not, looks after what waits on it.
-const SWEEP: Duration = Duration::from_secs(1);
-
 /// Kept rows that one transaction of a sweep puts in.
 const SWEPT_MAX: u32 = 1000;
-
-/// How long a lane that keeps too much waits before it looks again.
-const OVER: Duration = Duration::from_millis(250);
 
 /// How long to wait before asking again for a lane that another process holds.
 const HELD: Duration = Duration::from_millis(500);
@@ -71,6 +72,16 @@ pub enum Until {
     Forever,
     /// When everything up to this sequence has a disposition. Nothing behind it is applied.
     Sequence(u64),
+}
+
+impl Until {
+    /// Whether a lane that has looked at everything up to `sequence` is done.
+    fn is_reached(self, sequence: u64) -> bool {
+        match self {
+            Until::Forever => false,
+            Until::Sequence(last) => sequence >= last,
+        }
+    }
 }
 
 /// What a lane works by.
@@ -86,6 +97,8 @@ pub struct LaneSettings {
     pub generation: String,
     /// Whether to go on where the stream has lost messages that were not applied.
     pub continue_over_holes: bool,
+    /// The share of the stream's limits at which what is not applied yet counts as near its loss.
+    pub retention_alarm: f64,
     /// When to stop.
     pub until: Until,
     /// The lanes that go before.
@@ -94,79 +107,12 @@ pub struct LaneSettings {
     pub kept: Kept,
 }
 
-/// Why a lane stopped before it was told to.
-#[derive(Debug, thiserror::Error)]
-pub enum LaneError {
-    /// The sink failed.
-    #[error("sink: {0}")]
-    Sink(#[from] SinkError),
-    /// The source failed.
-    #[error("source: {0}")]
-    Source(#[from] SourceError),
-    /// The stream is not what the checkpoint was made on.
-    #[error("{what}")]
-    Hole {
-        /// What happened to the stream, with sequences.
-        what: String,
-        /// What to do.
-        hint: String,
-    },
-    /// A table that was paused runs again: shapes and plan have to be read anew. What was done until then.
-    #[error("table {tables} runs again")]
-    Resumed {
-        /// Which.
-        tables: String,
-        /// The run so far.
-        report: Box<RunReport>,
-    },
-    /// A batch cannot be written, and not for the sake of single changes.
-    #[error("{what}")]
-    Halted {
-        /// What the sink said.
-        what: String,
-        /// What to do.
-        hint: String,
-    },
-}
-
-impl LaneError {
-    /// What to do about it, where that is known.
-    #[must_use]
-    pub fn hint(&self) -> Option<&str> {
-        match self {
-            LaneError::Sink(SinkError::Setup { hint, .. })
-            | LaneError::Source(SourceError::Setup { hint, .. })
-            | LaneError::Hole { hint, .. }
-            | LaneError::Halted { hint, .. } => Some(hint),
-            LaneError::Sink(SinkError::OtherPlan { .. }) => Some(
-                "tables, keys or partitions changed since the last run; run the old pipeline.toml, or give the \
-                 pipeline another name to start anew",
-            ),
-            LaneError::Sink(SinkError::Held { .. }) => {
-                Some("stop the other process, or wait until its lease ends")
-            }
-            LaneError::Sink(_) | LaneError::Source(_) | LaneError::Resumed { .. } => None,
-        }
-    }
-
-    fn is_held(&self) -> bool {
-        matches!(self, LaneError::Sink(SinkError::Held { .. }))
-    }
-
-    /// Whether beginning again from the checkpoint may help.
-    fn is_passing(&self) -> bool {
-        matches!(
-            self,
-            LaneError::Sink(SinkError::Unreachable(_) | SinkError::Fenced(_) | SinkError::Held { .. })
-                | LaneError::Source(SourceError::Unreachable(_) | SourceError::Doubt(_))
-        )
-    }
-}
-
 /// A lane and all that it needs.
 pub struct Lane<'a, S: Source, K: Sink> {
     /// Where changes come from.
     pub source: &'a S,
+    /// Streams with the same messages under the same sequences, for what the source has lost.
+    pub mirrors: &'a [S],
     /// Where rows go.
     pub sink: &'a K,
     /// What to decide by.
@@ -198,16 +144,29 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
     /// # Errors
     /// See [`LaneError`]. What passes by itself is tried again as [`Retry`] says, for ever where the lane runs
     /// for ever.
-    pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> Result<RunReport, LaneError> {
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<RunReport, LaneError> {
+        let (source, progress) = (self.source, Arc::clone(&self.progress));
+        let threshold = self.settings.retention_alarm;
+        tokio::select! {
+            ended = self.live(shutdown) => ended,
+            never = retention::watch(source, &progress, threshold) => match never {},
+        }
+    }
+
+    async fn live(mut self, shutdown: impl Future<Output = ()>) -> Result<RunReport, LaneError> {
         let mut report = RunReport::default();
         let mut failures = 0;
         let mut held_since = None;
         tokio::pin!(shutdown);
         loop {
+            let checked = tokio::select! {
+                () = &mut shutdown => return Ok(report),
+                checked = self.ends_work() => checked,
+            };
             let committed = report.batches;
-            let ended = tokio::select! {
-                biased;
-                ended = self.claimed(&mut report, shutdown.as_mut()) => ended,
+            let ended = match checked {
+                Ok(()) => self.claimed(&mut report, shutdown.as_mut()).await,
+                Err(failed) => Err(failed),
             };
             failures = if report.batches > committed { 0 } else { failures };
             match ended {
@@ -221,14 +180,23 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
                 Err(error) if self.goes_on(&error, failures, held_since) => {
                     held_since =
                         held_since.filter(|_| error.is_held()).or(error.is_held().then(Instant::now));
-                    let pause = if error.is_held() { HELD } else { self.settings.retry.pause(failures) };
-                    tracing::warn!(lane = %self.settings.claim.lane, %error, pause_ms = pause.as_millis(), "lane.retry");
+                    tracing::warn!(lane = %self.settings.claim.lane, %error, failures, "lane.retry");
                     self.progress.set(LaneState::Waiting(error.to_string()));
-                    failures += u32::from(!error.is_held());
-                    tokio::select! {
-                        () = &mut shutdown => return Ok(report),
-                        () = tokio::time::sleep(pause) => {}
+                    match error.end() {
+                        // Its breaker says how long to wait.
+                        Some(end) => {
+                            self.progress.ends().failed(end, error.to_string(), &self.settings.retry);
+                        }
+                        None => {
+                            let pause =
+                                if error.is_held() { HELD } else { self.settings.retry.pause(failures) };
+                            tokio::select! {
+                                () = &mut shutdown => return Ok(report),
+                                () = tokio::time::sleep(pause) => {}
+                            }
+                        }
                     }
+                    failures += u32::from(!error.is_held());
                 }
                 Err(error) => {
                     self.progress.set(LaneState::Failed(error.to_string()));
@@ -238,13 +206,42 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         }
     }
 
+    /// Waits until the breakers of both ends let the lane work; where one is half open, checks it.
+    ///
+    /// # Errors
+    /// What a check failed of.
+    async fn ends_work(&mut self) -> Result<(), LaneError> {
+        let (progress, retry) = (Arc::clone(&self.progress), self.settings.retry);
+        let ends = progress.ends();
+        for end in End::ALL {
+            loop {
+                match ends.next(end) {
+                    Next::Work => break,
+                    Next::WaitUntil(until) => tokio::time::sleep_until(ends.instant(until)).await,
+                    Next::Check => {
+                        let _calling = ends.call(end);
+                        match end {
+                            End::Source => drop(self.source.inspect().await?),
+                            End::Sink => drop(self.sink.check().await?),
+                        }
+                        ends.went_well(end, &retry);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Whether to begin again. A lane that another process holds is waited for, by a job only as long as a silent
     /// owner would keep it.
     fn goes_on(&self, error: &LaneError, failures: u32, held_since: Option<Instant>) -> bool {
         if error.is_held() && self.settings.until != Until::Forever {
             return held_since.is_none_or(|since| since.elapsed() < self.settings.claim.lease * 2);
         }
-        error.is_passing() && self.settings.retry.goes_on(failures, self.settings.until)
+        // A source that has worked and then refuses (a right or the stream was taken away) may be mended while we wait.
+        let refused = matches!(error, LaneError::Source(SourceError::Setup { .. }));
+        let passing = error.is_passing() || (refused && self.progress.known_sequence().is_some());
+        passing && self.settings.retry.goes_on(failures, self.settings.until)
     }
 
     /// From one claim to the doubt that ends it.
@@ -253,10 +250,15 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         report: &mut RunReport,
         shutdown: std::pin::Pin<&mut impl Future<Output = ()>>,
     ) -> Result<(), LaneError> {
+        let progress = Arc::clone(&self.progress);
+        let calling = progress.ends().call(End::Source);
         let facts = self.source.inspect().await?;
+        drop(calling);
         self.settings.claim.stream.clone_from(&facts.name);
         self.settings.claim.stream_created = facts.created;
+        let calling = progress.ends().call(End::Sink);
         let mut claim = self.sink.claim(self.settings.claim.clone()).await?;
+        drop(calling);
         let ended = self.held(&facts, &mut claim, report, shutdown).await;
         self.progress.given_up();
         claim.abandon().await;
@@ -270,160 +272,19 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         facts: &StreamFacts,
         claim: &mut K::Claim,
         report: &mut RunReport,
-        shutdown: std::pin::Pin<&mut impl Future<Output = ()>>,
-    ) -> Result<(), LaneError> {
-        self.refuse_hole(claim.checkpoint(), facts)?;
-        let mut from = starting_point(claim.checkpoint(), facts);
-        if facts.first > from + 1 {
-            // The operator said to go on without what is gone.
-            let lane = &self.settings.claim.lane;
-            tracing::warn!(%lane, sequence = from, first = facts.first, "lane.hole");
-            from = facts.first - 1;
-        }
-        let generation =
-            claim.generation(from, self.settings.generation.clone(), &self.settings.claim.owner).await?;
-        self.load_waiting(claim).await?;
-        let reader = self.source.open(self.settings.claim.lane.partition, from).await?;
-        tracing::info!(lane = %self.settings.claim.lane, sequence = from, generation, "lane.claimed");
-        self.progress.claimed(claim.checkpoint(), facts);
-        let mut batches = Batches::new(reader, self.settings.limits.clone(), self.settings.until);
-        let mut tidying = Tidying::new(self.settings.kept, self.plan.clock_skew_us);
-        self.batches(&mut batches, claim, generation, &mut tidying, report, shutdown).await?;
-        Ok(tidying.tidy(claim).await?)
-    }
-
-    async fn batches(
-        &mut self,
-        batches: &mut Batches<S::Reader>,
-        claim: &mut K::Claim,
-        mut generation: i64,
-        tidying: &mut Tidying,
-        report: &mut RunReport,
         mut shutdown: std::pin::Pin<&mut impl Future<Output = ()>>,
     ) -> Result<(), LaneError> {
-        let mut idle_since = Instant::now();
-        let mut looked_at: Option<Instant> = None;
-        let mut ahead = None;
-        loop {
-            if looked_at.is_none_or(|at| at.elapsed() >= SWEEP) {
-                self.look_after(claim, generation, report).await?;
-                looked_at = Some(Instant::now());
-            }
-            if self.is_done(claim.checkpoint()) {
-                return Ok(());
-            }
-            self.follow(claim, &mut generation).await?;
-            if self.is_over_limit(claim).await? {
-                tokio::select! {
-                    () = shutdown.as_mut() => return Ok(()),
-                    () = tokio::time::sleep(OVER) => continue,
-                }
-            }
-            if tidying.is_due() {
-                tidying.tidy(claim).await?;
-            }
-            let decoder = Arc::clone(&self.decoder);
-            let batch = tokio::select! {
-                biased;
-                () = shutdown.as_mut() => return Ok(()),
-                batch = next(&mut ahead, batches, &decoder) => batch?,
-            };
-            if batch.deliveries.is_empty() {
-                let raised = batch.scanned > claim.checkpoint().scanned;
-                let is_told = raised && (idle_since.elapsed() >= LOOKED || self.is_end(batch.scanned));
-                if idle_since.elapsed() >= IDLE || is_told {
-                    claim.idle(batch.scanned).await?;
-                    self.progress.committed(claim.checkpoint());
-                    idle_since = Instant::now();
-                }
-                continue;
-            }
-            if !self.let_others_go_before(batch.through, claim, shutdown.as_mut()).await? {
-                return Ok(());
-            }
-            let newest = Tidying::newest(&batch);
-            let committing = self.commit(batch, claim, &mut generation);
-            let (committed, decoded) = tokio::join!(committing, batches.decoded_ahead(&decoder));
-            let Committed { resolved, checkpoint } = committed?;
-            ahead = Some(Ahead { batch: decoded, under: decoder });
-            batches.committed(&resolved.events);
-            tidying.note(newest);
-            batches.release(checkpoint.sequence).await;
-            self.progress.committed(&checkpoint);
-            report.add(&resolved, &self.plan);
-            idle_since = Instant::now();
-        }
+        let begin = holes::starting_point(claim.checkpoint(), facts);
+        let mut generation =
+            claim.generation(begin, self.settings.generation.clone(), &self.settings.claim.owner).await?;
+        self.load_waiting(claim).await?;
+        let mended = self.mend(facts.clone(), claim, &mut generation, report, shutdown.as_mut()).await?;
+        let Some(facts) = mended else { return Ok(()) };
+        // What the stream let go was looked at, and was nothing for us.
+        let from = claim.checkpoint().sequence.max(facts.first.saturating_sub(1)).min(facts.last);
+        let reader = self.source.open(self.settings.claim.lane.partition, from).await?;
+        tracing::info!(lane = %self.settings.claim.lane, sequence = from, generation, "lane.claimed");
+        self.progress.claimed(claim.checkpoint(), &facts);
+        self.read(reader, self.settings.until, claim, &mut generation, report, shutdown).await
     }
-
-    fn is_done(&self, checkpoint: &Checkpoint) -> bool {
-        self.is_end(checkpoint.scanned.max(checkpoint.sequence))
-    }
-
-    fn is_end(&self, sequence: u64) -> bool {
-        match self.settings.until {
-            Until::Forever => false,
-            Until::Sequence(last) => sequence >= last,
-        }
-    }
-
-    /// Promise 11: a stream that lost what was not applied is never read on in silence.
-    fn refuse_hole(&self, checkpoint: &Checkpoint, facts: &StreamFacts) -> Result<(), LaneError> {
-        let hole = |what: String, hint: &str| Err(LaneError::Hole { what, hint: hint.into() });
-        let lane = &self.settings.claim.lane;
-        if checkpoint.stream_created != facts.created {
-            return hole(
-                format!("stream {} was created anew since lane {lane} last ran", facts.name),
-                "its sequences count from 1 again; give the pipeline another name to read it from its beginning",
-            );
-        }
-        if checkpoint.sequence > facts.last {
-            return hole(
-                format!(
-                    "stream {} ends at sequence {}, lane {lane} has applied up to {}: the stream was rolled back",
-                    facts.name, facts.last, checkpoint.sequence
-                ),
-                "restore the stream's newer state, or let the source publish again under another pipeline name",
-            );
-        }
-        let begins_late = facts.first > starting_point(checkpoint, facts) + 1;
-        if begins_late && facts.keeps_acknowledged && !self.settings.continue_over_holes {
-            return hole(
-                format!(
-                    "stream {} begins at sequence {}, lane {lane} has applied up to {}: {} sequences between them are gone",
-                    facts.name,
-                    facts.first,
-                    checkpoint.sequence,
-                    facts.first - checkpoint.sequence - 1
-                ),
-                "let the source send that range again, then set `on_hole = \"continue\"` in [source]",
-            );
-        }
-        Ok(())
-    }
-}
-
-/// A batch that was decoded while another was in its transaction.
-struct Ahead {
-    batch: Result<Batch, SourceError>,
-    /// What it was decoded by; the generation may be another by now.
-    under: Arc<Decoder>,
-}
-
-/// The batch that was decoded ahead, or else the next one.
-async fn next<R: Reader>(
-    ahead: &mut Option<Ahead>,
-    batches: &mut Batches<R>,
-    decoder: &Arc<Decoder>,
-) -> Result<Batch, SourceError> {
-    match ahead.take() {
-        Some(ahead) if Arc::ptr_eq(&ahead.under, decoder) => ahead.batch,
-        Some(ahead) => ahead.batch.map(|batch| follow::decoded_again(batch, decoder)),
-        None => batches.decoded(decoder).await,
-    }
-}
-
-/// Where to read on: behind the checkpoint; a lane that never ran begins with what the stream still holds.
-fn starting_point(checkpoint: &Checkpoint, facts: &StreamFacts) -> u64 {
-    let fresh = checkpoint.sequence == 0 && checkpoint.delivered == 0;
-    if fresh { facts.first.saturating_sub(1) } else { checkpoint.sequence }
 }

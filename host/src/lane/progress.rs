@@ -9,6 +9,8 @@ use std::sync::{
 use dashmap::DashMap;
 use reconverge_streams::{checkpoint::Checkpoint, source::StreamFacts};
 
+use super::{Alarms, Ends};
+
 /// The registry of a process's lanes, by the lane's name.
 pub type Lanes = DashMap<String, Arc<Progress>>;
 
@@ -34,11 +36,14 @@ pub enum LaneState {
 pub struct Progress {
     lane: String,
     state: Mutex<LaneState>,
-    alarms: Mutex<Vec<String>>,
     sequence: AtomicU64,
     stream_last: AtomicU64,
     delivered: AtomicU64,
     claimed: AtomicBool,
+    /// Whether the sink has said how far the lane is.
+    known: AtomicBool,
+    alarms: Alarms,
+    ends: Ends,
 }
 
 impl Progress {
@@ -46,13 +51,15 @@ impl Progress {
     #[must_use]
     pub fn new(lane: String) -> Self {
         Progress {
+            ends: Ends::new(lane.clone()),
             lane,
             state: Mutex::new(LaneState::Starting),
-            alarms: Mutex::default(),
             sequence: AtomicU64::new(0),
             stream_last: AtomicU64::new(0),
             delivered: AtomicU64::new(0),
             claimed: AtomicBool::new(false),
+            known: AtomicBool::new(false),
+            alarms: Alarms::default(),
         }
     }
 
@@ -60,16 +67,6 @@ impl Progress {
     #[must_use]
     pub fn state(&self) -> LaneState {
         self.state.lock().expect("no holder panics").clone()
-    }
-
-    /// What somebody should know of it although it works: too much that waits.
-    #[must_use]
-    pub fn alarms(&self) -> Vec<String> {
-        self.alarms.lock().expect("no holder panics").clone()
-    }
-
-    pub(super) fn alarm(&self, alarms: Vec<String>) {
-        *self.alarms.lock().expect("no holder panics") = alarms;
     }
 
     /// A lane that waited works again.
@@ -121,6 +118,36 @@ impl Progress {
         self.claimed.store(false, Ordering::Relaxed);
     }
 
+    /// What an operator should look at.
+    #[must_use]
+    pub fn alarms(&self) -> &Alarms {
+        &self.alarms
+    }
+
+    /// How its source and its sink are.
+    #[must_use]
+    pub fn ends(&self) -> &Ends {
+        &self.ends
+    }
+
+    /// Payload bytes that are decoded and not committed.
+    pub(super) fn in_flight(&self, bytes: usize) {
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a gauge is a float; a batch is far below 2^53 bytes"
+        )]
+        metrics::gauge!("reconverge_in_flight_bytes", "lane" => self.lane.clone()).set(bytes as f64);
+    }
+
+    /// How far the lane is, once the sink has said so.
+    pub(super) fn known_sequence(&self) -> Option<u64> {
+        self.known.load(Ordering::Acquire).then(|| self.sequence())
+    }
+
+    pub(super) fn lane(&self) -> &str {
+        &self.lane
+    }
+
     pub(super) fn set(&self, state: LaneState) {
         let running = f64::from(u8::from(state == LaneState::Running));
         *self.state.lock().expect("no holder panics") = state;
@@ -137,6 +164,7 @@ impl Progress {
     pub(super) fn committed(&self, checkpoint: &Checkpoint) {
         self.sequence.store(checkpoint.sequence, Ordering::Relaxed);
         self.delivered.store(checkpoint.delivered, Ordering::Relaxed);
+        self.known.store(true, Ordering::Release);
         #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; sequences stay below 2^53")]
         let sequence = checkpoint.sequence as f64;
         metrics::gauge!("reconverge_lane_sequence", "lane" => self.lane.clone()).set(sequence);

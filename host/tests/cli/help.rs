@@ -8,7 +8,7 @@ fn here() -> &'static Path {
     Path::new(env!("CARGO_TARGET_TMPDIR"))
 }
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 16] = [
     "capture",
     "run",
     "check",
@@ -20,6 +20,7 @@ const COMMANDS: [&str; 15] = [
     "lanes",
     "parked",
     "tables",
+    "holes",
     "plugin",
     "rehearse",
     "completions",
@@ -67,6 +68,8 @@ fn the_commands_of_commands_have_help() {
         &["parked", "show"],
         &["plugin", "new"],
         &["plugin", "build"],
+        &["holes", "list"],
+        &["holes", "accept"],
         &["plugin", "inspect"],
         &["plugin", "test"],
         &["plugin", "bench"],

@@ -11,7 +11,7 @@ use super::api::{self, ApiError, STREAM_NOT_FOUND};
 use super::connect::Connection;
 use super::subjects::overlap;
 use crate::position::Micros;
-use crate::source::{SourceError, StreamFacts};
+use crate::source::{SourceError, StreamBounds, StreamFacts};
 
 /// Names of other streams that an error shows at most.
 const NAMES_SHOWN: usize = 20;
@@ -42,6 +42,29 @@ pub(super) struct StreamConfig {
     pub subject_transform: Option<Value>,
     #[serde(default)]
     pub consumer_limits: ConsumerLimits,
+    /// Nanoseconds; 0 for no bound.
+    #[serde(default)]
+    pub max_age: i64,
+    /// -1 for no bound, as in the two below.
+    #[serde(default)]
+    pub max_bytes: i64,
+    #[serde(default)]
+    pub max_msgs: i64,
+    #[serde(default)]
+    pub max_msgs_per_subject: i64,
+    #[serde(default)]
+    pub discard: Discard,
+}
+
+/// What a full stream does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Discard {
+    /// It lets the oldest go.
+    #[default]
+    Old,
+    /// It refuses what is published.
+    New,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -65,19 +88,30 @@ pub(super) enum Retention {
     WorkQueue,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 pub(super) struct StreamState {
     pub messages: u64,
     pub first_seq: u64,
     pub last_seq: u64,
+    /// RFC 3339, of the first message.
+    #[serde(default)]
+    pub first_ts: Option<String>,
     #[serde(default)]
     pub num_deleted: u64,
+    #[serde(default)]
+    pub bytes: u64,
 }
 
 impl StreamState {
     /// First sequence that is there; `last + 1` where none is.
     pub fn first(&self) -> u64 {
         if self.messages == 0 { self.last_seq + 1 } else { self.first_seq }
+    }
+
+    /// The time of that message, microseconds since 1970.
+    fn first_at(&self) -> Option<Micros> {
+        let at: Timestamp = self.first_ts.as_ref()?.parse().ok()?;
+        (self.messages > 0).then(|| at.as_microsecond())
     }
 }
 
@@ -92,9 +126,25 @@ impl StreamInfo {
             name: self.config.name.clone(),
             created: self.created(),
             first: self.state.first(),
+            first_at: self.state.first_at(),
             last: self.state.last_seq,
             keeps_acknowledged: self.config.retention == Retention::Limits,
             deleted: self.state.num_deleted,
+            mirror_of: self.config.mirror.as_ref().and_then(|m| m["name"].as_str().map(str::to_owned)),
+            bounds: self.bounds(),
+        }
+    }
+
+    fn bounds(&self) -> StreamBounds {
+        let set = |bound: i64| u64::try_from(bound).ok().filter(|bound| *bound > 0);
+        StreamBounds {
+            bytes: self.state.bytes,
+            messages: self.state.messages,
+            age_max: Some(self.config.max_age / 1000).filter(|age| *age > 0),
+            bytes_max: set(self.config.max_bytes),
+            messages_max: set(self.config.max_msgs),
+            per_subject_max: set(self.config.max_msgs_per_subject),
+            refuses_new: self.config.discard == Discard::New,
         }
     }
 

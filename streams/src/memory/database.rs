@@ -13,6 +13,7 @@ use crate::{
     canonical,
     checkpoint::Checkpoint,
     columns::{Column, Columns, State},
+    hole::HoleRecord,
     position::{Micros, Position},
     records::{DeadLetterRecord, DecisionRecord, GenerationRecord},
     roster::{LaneMove, Member, Takeover},
@@ -70,6 +71,8 @@ pub(super) struct Contents {
     pub events: BTreeMap<(String, String, String), Micros>,
     /// Letters of grades by source, of all sources and origins that were written.
     pub sources: BTreeMap<String, char>,
+    /// With the time of creation of the stream that the lane was on.
+    pub holes: Vec<(Micros, HoleRecord)>,
     /// By table, as HMAC-like digest of the key.
     pub suppressed: BTreeSet<(String, [u8; 32])>,
     /// By pipeline and name.
@@ -253,7 +256,7 @@ impl MemoryDatabase {
     pub async fn sidecar(&self) -> String {
         let state = self.state.lock().await;
         format!(
-            "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+            "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
             state.versions,
             state.kept,
             state.waiting,
@@ -263,6 +266,7 @@ impl MemoryDatabase {
             state.decisions,
             state.dead,
             state.generations,
+            state.holes,
             state.suppressed,
             state.events,
             state.sources

@@ -10,3 +10,4 @@ mod retention;
 mod write;
 mod records;
 mod roster;
+mod holes;

@@ -2,12 +2,13 @@
 
 use super::{
     database::{KeptRow, Remembered, WaitingChange, WaitingKey},
-    sink,
+    holes, sink,
     write::key_json,
 };
 use crate::{
     checkpoint::Checkpoint,
     columns::Columns,
+    hole::HoleRecord,
     records::{
         DeadLetterRecord, DecisionRecord, GenerationRecord, KeyRecord, ParkedRecord, Query, Records,
         SeenRecord, SourceRecord, TableRecord, VersionRecord,
@@ -136,6 +137,21 @@ impl Records for sink::MemorySink {
             letter.note = note.map(String::from);
             true
         }))
+    }
+
+    async fn holes(&self, query: &Query) -> Result<Vec<HoleRecord>, SinkError> {
+        let state = self.database.state.lock().await;
+        let found = state.holes.iter().rev().map(|(_, hole)| hole).filter(|hole| {
+            is_of(query.pipeline.as_deref(), &hole.lane)
+                && query.word.as_ref().is_none_or(|w| *w == hole.state)
+                && query.id.as_ref().is_none_or(|id| *id == hole.id.to_string())
+        });
+        Ok(found.take(query.limit as usize).cloned().collect())
+    }
+
+    async fn accept_hole(&self, id: i64, by: &str, note: Option<&str>) -> Result<bool, SinkError> {
+        let mut state = self.database.state.lock().await;
+        Ok(holes::accept(&mut state, id, by, note))
     }
 
     async fn key(&self, shape: &TableShape, key: &[u8], _cells: &Columns) -> Result<KeyRecord, SinkError> {

@@ -7,14 +7,15 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::{
     database::{Contents, MemoryDatabase, NamedSeen, Remembered},
-    events, waiting,
-    write::write,
+    events, holes, waiting,
+    write::{advanced, write},
 };
 use crate::{
     checkpoint::{Checkpoint, PlanDigest},
     columns::Columns,
     disposition::Counts,
     family::{Family, FamilyWanted, Swept},
+    hole::{Hole, HoleRecord, Passed, Resume},
     names::Names,
     position::{Micros, Seen},
     records::GenerationRecord,
@@ -278,6 +279,19 @@ impl Claim for MemoryClaim {
         self.aside = tables;
     }
 
+    async fn record_hole(&mut self, hole: &Hole) -> Result<HoleRecord, SinkError> {
+        let mut state = self.database.state.lock().await;
+        self.fenced(&state)?;
+        Ok(holes::record(&mut state, &self.checkpoint, hole))
+    }
+
+    async fn pass_hole(&mut self, id: i64, how: Passed, resume: Resume) -> Result<(), SinkError> {
+        let mut state = self.database.state.lock().await;
+        self.fenced(&state)?;
+        self.checkpoint = holes::pass(&mut state, &self.checkpoint, id, &how, resume);
+        Ok(())
+    }
+
     async fn release(&mut self) {
         self.open = None;
         let mut state = self.database.state.lock().await;
@@ -382,17 +396,4 @@ fn version(names: &Names, stored: &Remembered) -> Option<Version> {
 
 pub(super) fn cause(code: &str, text: impl Into<String>) -> Cause {
     Cause { code: code.into(), text: text.into() }
-}
-
-fn advanced(before: &Checkpoint, writes: &Writes, lease_until: Micros) -> Checkpoint {
-    let mut after = before.clone();
-    after.sequence = writes.through;
-    after.scanned = before.scanned.max(writes.scanned).max(writes.through);
-    after.counts.reclassify(&writes.reclassified);
-    after.counts.add_all(&writes.counts);
-    after.delivered += writes.counts.sum();
-    after.committed_at = before.committed_at.max(writes.committed_at);
-    after.generation = writes.generation;
-    after.lease_until = Some(lease_until);
-    after
 }

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use crate::position::Micros;
-use crate::source::{Delivery, Limits, Pulled, Reader, Source, SourceError, StreamFacts};
+use crate::source::{Delivery, Limits, Pulled, Reader, Source, SourceError, StreamBounds, StreamFacts};
 
 /// Whether a partition holds a subject.
 type Holds = dyn Fn(u32, &str) -> bool + Send + Sync;
@@ -39,6 +39,8 @@ struct Stream {
     last: u64,
     /// Goes up when the stream is made anew.
     life: u64,
+    /// Told, and not kept: what goes, a test lets go.
+    bounds: StreamBounds,
 }
 
 impl MemorySource {
@@ -49,8 +51,15 @@ impl MemorySource {
         created: Micros,
         holds: impl Fn(u32, &str) -> bool + Send + Sync + 'static,
     ) -> MemorySource {
-        let stream =
-            Stream { name: name.into(), created, messages: BTreeMap::new(), first: 1, last: 0, life: 0 };
+        let stream = Stream {
+            name: name.into(),
+            created,
+            messages: BTreeMap::new(),
+            first: 1,
+            last: 0,
+            life: 0,
+            bounds: StreamBounds::default(),
+        };
         let shared = Shared { stream: Mutex::new(stream), changed: Notify::new(), holds: Box::new(holds) };
         MemorySource { shared: Arc::new(shared) }
     }
@@ -87,6 +96,25 @@ impl MemorySource {
     /// Lets go of one message in the middle; whether it was there.
     pub fn remove(&self, sequence: u64) -> bool {
         self.shared.stream().messages.remove(&sequence).is_some()
+    }
+
+    /// Lets go of everything behind `last`, as a server that came back with less. Readers that were further are in
+    /// doubt.
+    pub fn roll_back(&self, last: u64) {
+        let mut stream = self.shared.stream();
+        if last < stream.last {
+            stream.messages.split_off(&(last + 1));
+            stream.last = last;
+            stream.first = stream.first.min(last + 1);
+            stream.life += 1;
+        }
+        drop(stream);
+        self.shared.changed.notify_waiters();
+    }
+
+    /// What the stream says of its bounds from now on.
+    pub fn bound(&self, bounds: StreamBounds) {
+        self.shared.stream().bounds = bounds;
     }
 
     /// Deletes the stream and makes it anew under the same name, empty, at `created`. Its readers are in doubt.
@@ -135,8 +163,15 @@ impl Source for MemorySource {
             name: stream.name.clone(),
             created: stream.created,
             first,
+            first_at: stream.messages.values().next().map(|message| message.published_at),
             last,
             deleted: (last + 1 - first).saturating_sub(stream.messages.len() as u64),
+            mirror_of: None,
+            bounds: StreamBounds {
+                bytes: stream.messages.values().map(|m| m.payload.len() as u64).sum(),
+                messages: stream.messages.len() as u64,
+                ..stream.bounds.clone()
+            },
         })
     }
 

@@ -11,6 +11,7 @@ use tokio_postgres::Error;
 use crate::{
     checkpoint::Checkpoint,
     family::{Family, FamilyWanted, Swept},
+    hole::{Hole, HoleRecord, Passed, Resume},
     retention::{Retention, Tidied},
     sink::{Claim, ClaimRequest, CommitError, SinkError},
     standing::{Standing, Wanted},
@@ -310,6 +311,25 @@ impl Claim for PostgresClaim {
 
     fn set_aside(&mut self, tables: Aside) {
         self.aside = tables;
+    }
+
+    async fn record_hole(&mut self, hole: &Hole) -> Result<HoleRecord, SinkError> {
+        self.abandon().await;
+        self.connected().await?;
+        let recorded = self.note_hole(hole).await;
+        self.close().await;
+        let recorded = recorded.map_err(|e| fate::sink_error(&e, "recording a hole"))?;
+        recorded.ok_or_else(|| SinkError::Fenced(self.facts.lane.clone()))
+    }
+
+    async fn pass_hole(&mut self, id: i64, how: Passed, resume: Resume) -> Result<(), SinkError> {
+        self.abandon().await;
+        self.connected().await?;
+        let passed = self.go_behind(id, &how, resume).await;
+        self.close().await;
+        let passed = passed.map_err(|e| fate::sink_error(&e, "passing a hole"))?;
+        self.checkpoint = passed.ok_or_else(|| SinkError::Fenced(self.facts.lane.clone()))?;
+        Ok(())
     }
 
     async fn release(&mut self) {

@@ -139,7 +139,7 @@ FROM pg_attribute a
 WHERE a.attrelid = to_regclass('reconverge.' || $1::text) AND a.attnum > 0 AND NOT a.attisdropped";
 
 /// The columns of layout 1, for the tables that this version reads and writes.
-const COLUMNS: [(&str, &str); 16] = [
+const COLUMNS: [(&str, &str); 17] = [
     ("meta", "one boolean, layout integer, secret bytea"),
     ("source", "id smallint, name text, region text, epoch integer, grade \"char\""),
     (
@@ -182,6 +182,12 @@ const COLUMNS: [(&str, &str); 16] = [
          current jsonb, applied jsonb",
     ),
     ("seen_event", "source smallint, event_id text, at timestamp with time zone, target smallint"),
+    (
+        "hole",
+        "id bigint, lane text, stream text, stream_created timestamp with time zone, first bigint, last bigint, \
+         kind text, state text, at timestamp with time zone, passed_at timestamp with time zone, \
+         closed_at timestamp with time zone, by text, note text",
+    ),
     (
         "generation",
         "id bigint, lane text, from_sequence bigint, plugins jsonb, at timestamp with time zone, by text",

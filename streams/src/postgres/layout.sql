@@ -74,6 +74,17 @@ CREATE TABLE IF NOT EXISTS reconverge.dead_letter (
   at timestamptz NOT NULL DEFAULT now(), closed_at timestamptz, closed_by text, note text,
   UNIQUE (stream, sequence));
 CREATE INDEX IF NOT EXISTS dead_letter_open ON reconverge.dead_letter (target, key) WHERE state = 'open';
+CREATE TABLE IF NOT EXISTS reconverge.hole (         -- what a stream lost before a lane had applied it
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  lane text NOT NULL, stream text NOT NULL,
+  stream_created timestamptz NOT NULL,               -- of the stream that the lane was on
+  first bigint NOT NULL, last bigint,                -- sequences; null where nobody knows how far it went
+  kind text NOT NULL CHECK (kind IN ('trimmed','rolled-back','recreated')),
+  state text NOT NULL DEFAULT 'open' CHECK (state IN ('open','accepted','filled')),
+  at timestamptz NOT NULL DEFAULT now(),
+  passed_at timestamptz,                             -- when the lane went on behind it; null while it waits
+  closed_at timestamptz, by text, note text);
+CREATE UNIQUE INDEX IF NOT EXISTS hole_waits ON reconverge.hole (lane, kind, stream_created) WHERE passed_at IS NULL;
 CREATE TABLE IF NOT EXISTS reconverge.decision (
   at timestamptz NOT NULL DEFAULT now(), id uuid NOT NULL DEFAULT gen_random_uuid(),
   lane text NOT NULL, sequence bigint NOT NULL, target smallint NOT NULL, key bytea NOT NULL,

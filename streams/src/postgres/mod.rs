@@ -14,6 +14,7 @@
 //!    What cannot be written so goes row by row (`order`); `fate` says what an error means.
 //! 5. `roster` is what processes tell each other, `switch` puts another plan in force. `records` reads for people,
 //!    `parked` the rows that wait.
+//! 5. `records` reads for people, `parked` the rows that wait; `holes` keeps what a stream lost.
 //!
 //! One connection a lane, without a pool: a batch is a transaction, and its locks are the session's.
 
@@ -51,6 +52,7 @@ mod records;
 mod parked;
 mod roster;
 mod switch;
+mod holes;
 
 use std::sync::Arc;
 

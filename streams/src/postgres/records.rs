@@ -8,6 +8,7 @@ use crate::{
     canonical,
     checkpoint::Checkpoint,
     columns::Columns,
+    hole::HoleRecord,
     names::Names,
     position::Micros,
     records::{
@@ -142,6 +143,14 @@ impl Records for PostgresSink {
         let sql = "UPDATE reconverge.dead_letter SET state = 'discarded', closed_at = now(), closed_by = $2, note = $3 \
                    WHERE id = $1 AND state = 'open' RETURNING id";
         Ok(!self.read(sql, &[&id, &by, &note]).await?.is_empty())
+    }
+
+    async fn holes(&self, query: &Query) -> Result<Vec<HoleRecord>, SinkError> {
+        self.hole_rows(query).await
+    }
+
+    async fn accept_hole(&self, id: i64, by: &str, note: Option<&str>) -> Result<bool, SinkError> {
+        self.take_loss(id, by, note).await
     }
 
     async fn key(&self, shape: &TableShape, key: &[u8], cells: &Columns) -> Result<KeyRecord, SinkError> {

@@ -7,13 +7,14 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use tokio::sync::OwnedMutexGuard;
 
 use super::{
-    Clock, Writer, checkpoint, errors, events, family, history, kept,
+    Clock, Writer, checkpoint, errors, events, family, history, holes, kept,
     lane::{self, Lane},
     retention, row, rows, standing, versions, waiting,
 };
 use crate::{
     checkpoint::Checkpoint,
     family::{Family, FamilyWanted, Swept},
+    hole::{Hole, HoleRecord, Passed, Resume},
     position::Micros,
     retention::{Retention, Tidied},
     sink::{Cause, Claim, CommitError, SinkError},
@@ -147,6 +148,20 @@ impl Claim for SqliteClaim {
 
     fn set_aside(&mut self, tables: Aside) {
         self.lane.set_aside(tables);
+    }
+
+    async fn record_hole(&mut self, hole: &Hole) -> Result<HoleRecord, SinkError> {
+        self.abandon().await;
+        let (lane, ours, hole, now) =
+            (Arc::clone(&self.lane), self.checkpoint.clone(), hole.clone(), self.clock.now());
+        self.fenced(move |conn| holes::record(conn, &lane, &ours, &hole, now)).await
+    }
+
+    async fn pass_hole(&mut self, id: i64, how: Passed, resume: Resume) -> Result<(), SinkError> {
+        self.abandon().await;
+        let (ours, now) = (self.checkpoint.clone(), self.clock.now());
+        self.checkpoint = self.fenced(move |conn| holes::pass(conn, &ours, id, &how, resume, now)).await?;
+        Ok(())
     }
 
     async fn release(&mut self) {

@@ -58,6 +58,13 @@ CREATE TABLE reconverge_dead_letter (
   state TEXT NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'redriven', 'discarded')),
   at INTEGER NOT NULL, closed_at INTEGER, closed_by TEXT, note TEXT, UNIQUE (stream, sequence));
 CREATE INDEX reconverge_dead_letter_open ON reconverge_dead_letter (target, key) WHERE state = 'open';
+CREATE TABLE reconverge_hole (
+  id INTEGER PRIMARY KEY, lane TEXT NOT NULL, stream TEXT NOT NULL, stream_created INTEGER NOT NULL,
+  first INTEGER NOT NULL, last INTEGER,
+  kind TEXT NOT NULL CHECK (kind IN ('trimmed', 'rolled-back', 'recreated')),
+  state TEXT NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'accepted', 'filled')),
+  at INTEGER NOT NULL, passed_at INTEGER, closed_at INTEGER, by TEXT, note TEXT);
+CREATE UNIQUE INDEX reconverge_hole_waits ON reconverge_hole (lane, kind, stream_created) WHERE passed_at IS NULL;
 CREATE TABLE reconverge_decision (
   at INTEGER NOT NULL, id TEXT NOT NULL, lane TEXT NOT NULL, sequence INTEGER NOT NULL,
   target INTEGER NOT NULL, key BLOB NOT NULL, kind TEXT NOT NULL, outcome TEXT NOT NULL,

@@ -73,6 +73,7 @@ mod records;
 mod parked;
 mod roster;
 mod switch;
+mod holes;
 mod errors;
 
 pub use claim::SqliteClaim;

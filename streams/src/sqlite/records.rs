@@ -1,12 +1,12 @@
 //! The sidecar for people, on the reading connection: no read here waits for a batch or keeps one waiting. The
-//! one write, closing a dead letter, takes its turn like a batch.
+//! writes, closing a dead letter and accepting a hole, take their turn like a batch.
 
 use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior};
 
 use super::{
-    SqliteSink, checkpoint, ddl, errors,
+    SqliteSink, checkpoint, ddl, errors, holes,
     lane::{Lane, Table},
     parked, shapes, standing, versions, waiting,
 };
@@ -14,6 +14,7 @@ use crate::{
     canonical,
     checkpoint::Checkpoint,
     columns::Columns,
+    hole::HoleRecord,
     logical::Logical,
     names::Names,
     records::{
@@ -116,6 +117,19 @@ impl Records for SqliteSink {
         let changed = self.writer.thread.run(job).await?;
         let changed = changed.map_err(|e| errors::sink_error("the dead letter could not be closed", &e))?;
         Ok(changed == 1)
+    }
+
+    async fn holes(&self, query: &Query) -> Result<Vec<HoleRecord>, SinkError> {
+        let query = query.clone();
+        self.read(move |conn| holes::list(conn, &query)).await
+    }
+
+    async fn accept_hole(&self, id: i64, by: &str, note: Option<&str>) -> Result<bool, SinkError> {
+        let (by, note, now) = (by.to_owned(), note.map(String::from), self.clock.now());
+        let _turn = self.writer.turns.lock().await;
+        let job = move |conn: &mut Connection| holes::accept(conn, id, &by, note.as_deref(), now);
+        let accepted = self.writer.thread.run(job).await?;
+        accepted.map_err(|e| errors::sink_error("the hole could not be accepted", &e))
     }
 
     async fn key(&self, shape: &TableShape, key: &[u8], cells: &Columns) -> Result<KeyRecord, SinkError> {

@@ -18,6 +18,7 @@ mod waiting;
 mod events;
 mod roster;
 mod retention;
+mod holes;
 
 mod cut;
 mod memory;
@@ -102,6 +103,11 @@ macro_rules! every_case {
                 generations_are_numbered
                 checkpoints_are_listed_by_pipeline
                 a_key_is_explained;
+            holes: a_hole_is_recorded_once_and_listed
+                an_accepted_hole_keeps_the_bounds_that_were_accepted
+                a_hole_that_a_mirror_filled_says_so
+                a_lane_begins_anew_and_keeps_its_ledger_and_letters
+                a_late_owner_records_and_passes_no_hole;
             family: a_kept_row_stands_beside_its_table
                 a_kept_row_is_kept_once
                 a_local_row_in_place_of_a_kept_one_is_seen

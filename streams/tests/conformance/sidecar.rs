@@ -16,7 +16,7 @@ use crate::{
     world::{World, id},
 };
 
-fn shifts() -> Vec<Table> {
+pub fn shifts() -> Vec<Table> {
     vec![
         Table::new("shifts", &[("id", Logical::Int), ("region", Logical::Text), ("epoch", Logical::Int)])
             .key(&["id", "region"]),
@@ -49,7 +49,7 @@ fn decision<F: Fixture>(world: &World<F>, sequence: u64, kind: &'static str) -> 
     }
 }
 
-fn letter<F: Fixture>(world: &World<F>, sequence: u64, reason: &str) -> DeadLetter {
+pub fn letter<F: Fixture>(world: &World<F>, sequence: u64, reason: &str) -> DeadLetter {
     DeadLetter {
         sequence,
         subject: "cdc.us.0.public.shifts".into(),

@@ -141,6 +141,20 @@ impl NatsServer {
         self.start_again()
     }
 
+    /// Puts another text in place of what [`NatsServerBuilder::config`] appended, and makes the running server read it
+    /// (SIGHUP). The server takes it a moment later.
+    ///
+    /// # Errors
+    /// When the file cannot be written or the signal not be sent.
+    pub fn reload(&mut self, text: &str) -> Result<()> {
+        self.extra = format!("{text}\n");
+        let config = self.folder.join("nats-server.conf");
+        std::fs::write(&config, self.config_text())
+            .with_context(|| format!("writing {}", config.display()))?;
+        let id = self.id().context("the server does not run")?;
+        crate::process::send("HUP", id)
+    }
+
     fn end(&mut self, signal: &'static str) -> Result<()> {
         match self.process.take() {
             Some(mut process) => process.stop(signal).map(drop),

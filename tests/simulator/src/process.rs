@@ -158,6 +158,7 @@ impl<P: Place> Process<P> {
             retry: Retry { tries: 5, first: self.pace.retry, max: Duration::from_secs(1), factor: 2.0 },
             generation: "[]".into(),
             continue_over_holes: false,
+            retention_alarm: 0.5,
             until: Until::Forever,
             before: Before::default(),
             kept: Kept::default(),
@@ -171,6 +172,7 @@ impl<P: Place> Process<P> {
         let (waiting, depths) = (Queue::default(), Depths::new(parked));
         Lane {
             source,
+            mirrors: &[],
             sink,
             plan,
             decoder,

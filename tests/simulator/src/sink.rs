@@ -6,6 +6,7 @@ use std::{future::Future, pin::Pin, sync::Arc};
 use reconverge_streams::{
     checkpoint::Checkpoint,
     family::{Family, FamilyWanted, Swept},
+    hole::{Hole, HoleRecord, Passed, Resume},
     retention::{Retention, Tidied},
     sink::{Cause, Claim, ClaimRequest, CommitError, Problem, Sink, SinkError, TableName},
     standing::{Standing, Wanted},
@@ -192,6 +193,23 @@ impl<C: Claim> Claim for FaultyClaim<C> {
         let called = self.life.before("pause").await.map_err(unreachable)?;
         self.claim.pause(table, reason).await?;
         self.life.after(called).await.map_err(unreachable)
+    }
+
+    async fn record_hole(&mut self, hole: &Hole) -> Result<HoleRecord, SinkError> {
+        let called = self.life.before("record_hole").await.map_err(unreachable)?;
+        let recorded = self.claim.record_hole(hole).await?;
+        self.life.after(called).await.map_err(unreachable)?;
+        Ok(recorded)
+    }
+
+    async fn pass_hole(&mut self, id: i64, how: Passed, resume: Resume) -> Result<(), SinkError> {
+        let called = self.life.before("pass_hole").await.map_err(unreachable)?;
+        let before = self.checkpoint.clone();
+        self.claim.pass_hole(id, how, resume).await?;
+        self.witness.wrote(self.partition, &before, self.claim.checkpoint());
+        self.life.after(called).await.map_err(unreachable)?;
+        self.checkpoint = self.claim.checkpoint().clone();
+        Ok(())
     }
 
     fn set_aside(&mut self, tables: Aside) {

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "the lints do not see helpers of tests as tests")]
 
+mod before_holes;
+mod canaries;
 mod convergence;
 mod convergence_rules;
 mod delivery;

@@ -6,12 +6,10 @@
 //! holds back) met what was suppressed. `suppressed` itself keeps a keyed hash, and a dead letter that residency has
 //! not passed keeps no key.
 
-use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
 
 use reconverge_capture::Database;
-use reconverge_tests::{Change, Kind, Scene, guest};
+use reconverge_tests::{Change, Kind, Scene, free_port, guest, http};
 use serde_json::{Value, json};
 
 const TABLES: &str = "CREATE TABLE people (id text PRIMARY KEY NOT NULL, name text, email text, age bigint,
@@ -89,21 +87,8 @@ fn changes() -> Vec<Change> {
     ]
 }
 
-/// A free port of this machine. Another process could take it before the program does; then that fails loudly.
-fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
-}
-
-fn metrics(port: u16) -> String {
-    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
-    stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
-    let mut told = String::new();
-    stream.read_to_string(&mut told).unwrap();
-    told
-}
-
 /// All text and bytes of the sink by table: rows as text, byte columns in hexadecimal digits as well.
-async fn everything(scene: &Scene) -> Vec<(String, String)> {
+pub(crate) async fn everything(scene: &Scene) -> Vec<(String, String)> {
     let tables = match scene.sink {
         Database::Sqlite(_) => "SELECT name FROM sqlite_schema WHERE type = 'table'",
         Database::Postgres(_) => {
@@ -126,7 +111,7 @@ async fn everything(scene: &Scene) -> Vec<(String, String)> {
 }
 
 /// Whether a text holds a canary as it is, or in the digits that PostgreSQL prints bytes in.
-fn holds(text: &str, canary: &str) -> bool {
+pub(crate) fn holds(text: &str, canary: &str) -> bool {
     let digits: String = canary.bytes().map(|byte| format!("{byte:02x}")).collect();
     text.contains(canary) || text.contains(&digits)
 }
@@ -145,7 +130,7 @@ async fn stands_nowhere(name: &str, kind: Kind) {
     let last = *scene.publish(&changes()).await.last().unwrap();
     let running = scene.start(&["run", "--log", "json", "-vv"]);
     scene.until_committed(last).await;
-    let told = metrics(port);
+    let told = http(port, "/metrics");
     assert!(told.contains("reconverge_changes_total"), "{told}");
     running.signal("TERM").await;
     let ended = running.ended().await.done();

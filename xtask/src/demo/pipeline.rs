@@ -183,7 +183,7 @@ impl Pipeline {
         let ended = child.wait_with_output().await.context("waiting for reconverge")?;
         let has_told =
             words.clone().next().is_some_and(|word| word == "rehearse") && ended.status.code() == Some(FOUND);
-        if !ended.status.success() && !(has_told && !ended.stdout.is_empty()) {
+        if !ended.status.success() && (!has_told || ended.stdout.is_empty()) {
             let line = words.map(String::as_str).collect::<Vec<_>>().join(" ");
             let said = String::from_utf8_lossy(&ended.stderr);
             bail!("`reconverge {line}` failed ({})\n{}", ended.status, said.trim_end());

@@ -13,16 +13,20 @@ const PAGE_BYTES: u64 = 64 << 10;
 
 /// The shortest pause between two signs of life.
 const HEARTBEAT_MIN: Duration = Duration::from_millis(100);
+/// Less than this is no room for the messages of a server with default limits (1 MiB).
+const IN_FLIGHT_LEAST: u64 = 4 << 20;
 
 impl Checker<'_> {
     pub(super) fn limits(&mut self, limits: &raw::Limits) -> Limits {
         self.at_least(&limits.batch.bytes, 1, "batch.bytes");
+        self.at_least(&limits.in_flight, IN_FLIGHT_LEAST, "in_flight");
         self.at_least(&limits.value_bytes, 1, "value_bytes");
         self.at_least(&limits.plugin.memory, PAGE_BYTES, "plugin.memory");
         let plugin = &limits.plugin;
         Limits {
             batch_rows: usize::try_from(limits.batch.rows.get()).unwrap_or(usize::MAX),
             batch_bytes: limits.batch.bytes.bytes,
+            in_flight_bytes: limits.in_flight.bytes,
             linger: Duration::from_millis(u64::from(limits.batch.linger_ms)),
             parked_rows: limits.parked.rows,
             parked_age: limits.parked.age.duration,

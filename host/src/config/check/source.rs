@@ -64,6 +64,11 @@ impl Checker<'_> {
             self.refuse(debezium.span(), "`debezium` says nothing of the format `native`")
                 .help("set `format = \"debezium-json\"`, or leave it out");
         }
+        let retention_alarm = *source.retention_alarm.value();
+        if !(retention_alarm > 0.0 && retention_alarm <= 1.0) {
+            self.refuse(source.retention_alarm.span(), "`retention_alarm` is not above 0 and at most 1")
+                .help("it is a share of the stream's limits: 0.5 is half of them");
+        }
         let default = raw::Debezium::default();
         let debezium = source.debezium.as_deref().unwrap_or(&default);
         Some(Source {
@@ -76,6 +81,7 @@ impl Checker<'_> {
             origin,
             mirrors,
             on_hole: source.on_hole,
+            retention_alarm,
             debezium: Debezium {
                 unavailable_value: debezium.unavailable_value.clone(),
                 binary: debezium.binary,

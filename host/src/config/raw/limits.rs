@@ -14,6 +14,10 @@ use crate::config::quantity::{Period, Size};
 pub(in crate::config) struct Limits {
     /// How much goes into one transaction.
     pub batch: Batch,
+    /// Payload bytes that a process may hold at a time, shared out among its lanes: each reads ahead and decodes
+    /// ahead while a batch is written, and batches get smaller where their share is. A lane holds at least two
+    /// messages of the server's largest size.
+    pub in_flight: At<Size>,
     /// How much may be kept beside. Over it the lane stops pulling, and alarms.
     pub parked: Parked,
     /// The longest payload that is decoded; a longer one is dead-lettered.
@@ -34,6 +38,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             batch: Batch::default(),
+            in_flight: At::nowhere(Size::mib(64)),
             parked: Parked::default(),
             value_bytes: At::nowhere(Size::mib(16)),
             clock_skew: Period::seconds(10),

@@ -88,15 +88,24 @@ pub(in crate::config) struct Source {
     pub format: Format,
     /// The origin of the changes, for formats that do not carry it.
     pub origin: Option<At<String>>,
-    /// Streams with the same messages under the same sequences, used when the stream is lost.
+    /// Streams with the same messages under the same sequences (JetStream's mirrors keep them), at the same
+    /// server: what the stream lost before it was applied is read from the first that has it.
     #[serde(default)]
     pub mirrors: Vec<At<String>>,
-    /// What to do where the stream was trimmed past the checkpoint, rolled back or recreated. It is recorded
-    /// and raises an alarm either way.
+    /// What to do where the stream was trimmed past the checkpoint, rolled back or recreated, and no mirror has
+    /// what is missing. It is recorded and raises an alarm either way.
     #[serde(default)]
     pub on_hole: OnHole,
+    /// The share of the stream's limits (age, bytes, messages) at which what is not applied yet raises an alarm;
+    /// at 1 the stream lets it go.
+    #[serde(default = "half")]
+    pub retention_alarm: At<f64>,
     /// What cannot be told from Debezium's messages.
     pub debezium: Option<At<Debezium>>,
+}
+
+fn half() -> At<f64> {
+    At::nowhere(0.5)
 }
 
 fn one() -> At<NonZeroU32> {

@@ -193,6 +193,20 @@ impl Postgres {
         wait_gone(&sessions)
     }
 
+    /// Sends a signal to all its processes, such as `STOP` and `CONT`.
+    ///
+    /// # Errors
+    /// When it does not run, or the signal cannot be sent.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        let id = self.id().context("the server does not run")?;
+        send(signal, id)?;
+        for session in children(id)? {
+            // One that ended by itself since is as good.
+            let _ = send(signal, session);
+        }
+        Ok(())
+    }
+
     /// Ends it in order: sessions are cut, a checkpoint is written. Data and port stay for [`Postgres::restart`].
     ///
     /// # Errors

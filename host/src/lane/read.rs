@@ -1,0 +1,184 @@
+//! The loop between a claim and the doubt that ends it: pull and decode the next batch while one is in its transaction,
+//! and look between two of them after what waits, what is over its limit, and what has been kept for long enough.
+
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use reconverge_streams::{
+    sink::{Claim, Sink, SinkError},
+    source::{Reader, Source, SourceError},
+};
+use tokio::time::Instant;
+
+use crate::{batch::Batch, decode::Decoder};
+
+use super::{
+    End, IDLE, Lane, LaneError, RunReport, Until, batches::Batches, commit::Committed, follow,
+    tidying::Tidying,
+};
+
+/// How long a lane that passes by what is not its own waits until it tells the sink again how far it has looked.
+const LOOKED: Duration = Duration::from_millis(20);
+
+/// How often a lane, quiet or not, looks after what waits on it.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// How long a lane that keeps too much waits before it looks again.
+const OVER: Duration = Duration::from_millis(250);
+
+/// How long a reader must have gone without a doubt to count as sound where nothing comes: longer than the silence after
+/// which it is in doubt.
+const SOUND: Duration = Duration::from_secs(5);
+
+/// A reader at work, on the source or on a mirror, to the end that was asked for.
+struct Reading<R> {
+    batches: Batches<R>,
+    until: Until,
+    tidying: Tidying,
+    opened: Instant,
+    /// When the sink was last told how far the lane is.
+    told_at: Instant,
+    ahead: Option<Ahead>,
+}
+
+/// A batch that was decoded while another was in its transaction.
+struct Ahead {
+    batch: Result<Batch, SourceError>,
+    /// What it was decoded by; the generation may be another by now.
+    under: Arc<Decoder>,
+}
+
+impl<R: Reader> Reading<R> {
+    /// The batch that was decoded ahead, or else the next one.
+    async fn next(&mut self, decoder: &Arc<Decoder>) -> Result<Batch, SourceError> {
+        match self.ahead.take() {
+            Some(ahead) if Arc::ptr_eq(&ahead.under, decoder) => ahead.batch,
+            Some(ahead) => ahead.batch.map(|batch| follow::decoded_again(batch, decoder)),
+            None => self.batches.decoded(decoder).await,
+        }
+    }
+}
+
+impl<S: Source, K: Sink> Lane<'_, S, K> {
+    /// Applies what a reader brings, up to `until`.
+    pub(super) async fn read(
+        &mut self,
+        reader: S::Reader,
+        until: Until,
+        claim: &mut K::Claim,
+        generation: &mut i64,
+        report: &mut RunReport,
+        shutdown: Pin<&mut impl Future<Output = ()>>,
+    ) -> Result<(), LaneError> {
+        let now = Instant::now();
+        let mut reading = Reading {
+            batches: Batches::new(reader, self.settings.limits.clone(), until),
+            until,
+            tidying: Tidying::new(self.settings.kept, self.plan.clock_skew_us),
+            opened: now,
+            told_at: now,
+            ahead: None,
+        };
+        self.batches(&mut reading, claim, generation, report, shutdown).await?;
+        Ok(reading.tidying.tidy(claim).await?)
+    }
+
+    async fn batches(
+        &mut self,
+        reading: &mut Reading<S::Reader>,
+        claim: &mut K::Claim,
+        generation: &mut i64,
+        report: &mut RunReport,
+        mut shutdown: Pin<&mut impl Future<Output = ()>>,
+    ) -> Result<(), LaneError> {
+        let (progress, retry) = (Arc::clone(&self.progress), self.settings.retry);
+        let ends = progress.ends();
+        let mut looked_at: Option<Instant> = None;
+        loop {
+            if looked_at.is_none_or(|at| at.elapsed() >= SWEEP) {
+                let _calling = ends.call(End::Sink);
+                self.look_after(claim, *generation, report).await?;
+                looked_at = Some(Instant::now());
+            }
+            if reading.until.is_reached(claim.checkpoint().scanned.max(claim.checkpoint().sequence)) {
+                return Ok(());
+            }
+            self.follow(claim, generation).await?;
+            if self.is_over_limit(claim).await? {
+                tokio::select! {
+                    () = shutdown.as_mut() => return Ok(()),
+                    () = tokio::time::sleep(OVER) => continue,
+                }
+            }
+            if reading.tidying.is_due() {
+                reading.tidying.tidy(claim).await?;
+            }
+            let decoder = Arc::clone(&self.decoder);
+            let batch = tokio::select! {
+                biased;
+                () = shutdown.as_mut() => return Ok(()),
+                batch = reading.next(&decoder) => batch?,
+            };
+            if !batch.deliveries.is_empty() || reading.opened.elapsed() >= SOUND {
+                ends.went_well(End::Source, &retry);
+            }
+            if batch.deliveries.is_empty() {
+                self.looked(batch.scanned, reading, claim).await?;
+                continue;
+            }
+            if !self.let_others_go_before(batch.through, claim, shutdown.as_mut()).await? {
+                return Ok(());
+            }
+            self.apply((batch, decoder), reading, claim, generation, report).await?;
+        }
+    }
+
+    /// Commits a batch, and decodes the next one meanwhile.
+    async fn apply(
+        &mut self,
+        (batch, decoder): (Batch, Arc<Decoder>),
+        reading: &mut Reading<S::Reader>,
+        claim: &mut K::Claim,
+        generation: &mut i64,
+        report: &mut RunReport,
+    ) -> Result<(), LaneError> {
+        let progress = Arc::clone(&self.progress);
+        progress.in_flight(batch.payload_bytes());
+        let newest = Tidying::newest(&batch);
+        let calling = progress.ends().call(End::Sink);
+        let committing = self.commit(batch, claim, generation);
+        let (committed, decoded) = tokio::join!(committing, reading.batches.decoded_ahead(&decoder));
+        drop(calling);
+        progress.in_flight(decoded.as_ref().map_or(0, Batch::payload_bytes));
+        let Committed { resolved, checkpoint } = committed?;
+        progress.ends().went_well(End::Sink, &self.settings.retry);
+        reading.ahead = Some(Ahead { batch: decoded, under: decoder });
+        reading.batches.committed(&resolved.events);
+        reading.tidying.note(newest);
+        reading.batches.release(checkpoint.sequence).await;
+        progress.committed(&checkpoint);
+        report.add(&resolved, &self.plan);
+        reading.told_at = Instant::now();
+        Ok(())
+    }
+
+    /// Tells the sink how far the lane has looked where nothing was its own, and that it lives.
+    async fn looked(
+        &mut self,
+        scanned: u64,
+        reading: &mut Reading<S::Reader>,
+        claim: &mut K::Claim,
+    ) -> Result<(), SinkError> {
+        let raised = scanned > claim.checkpoint().scanned;
+        let is_told = raised && (reading.told_at.elapsed() >= LOOKED || reading.until.is_reached(scanned));
+        if reading.told_at.elapsed() < IDLE && !is_told {
+            return Ok(());
+        }
+        let ends = self.progress.ends();
+        let _calling = ends.call(End::Sink);
+        claim.idle(scanned).await?;
+        ends.went_well(End::Sink, &self.settings.retry);
+        self.progress.committed(claim.checkpoint());
+        reading.told_at = Instant::now();
+        Ok(())
+    }
+}

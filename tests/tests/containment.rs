@@ -104,7 +104,7 @@ async fn a_plugin_that_always_fails_stops_nobody_else() {
     scene.publish(&changes()).await;
     let report = scene.run().await;
     assert_eq!(
-        (report.count("notes", "dead-lettered"), report.count("calls", "applied")),
+        (report.count("notes", "parked"), report.count("calls", "applied")),
         (80, 80),
         "{report:?}"
     );

@@ -103,6 +103,8 @@ fn the_commands_of_the_pages_exist() {
         "schema",
         "parked",
         "lanes",
+        "tables",
+        "holes",
         "plugin",
         "capture",
         "rehearse",

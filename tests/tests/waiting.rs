@@ -168,8 +168,10 @@ async fn postgres_a_table_paused_by_hand() {
 }
 
 /// Somebody alters the table while the pipeline runs: its changes wait, others go on, and when it is mended nothing is
-/// missing.
+/// missing. Where PostgreSQL writes the rows anew for it, they count as the application's, of that moment (promise 13):
+/// the change of such a row is decided against it, and not lost either.
 async fn a_table_altered_under_a_running_pipeline(name: &str, kind: Kind, break_it: &str, mend_it: &str) {
+    let is_rewritten = ["retyped_postgres", "dropped_postgres"].contains(&name);
     let scene = scene(name, kind).await;
     let running = scene.start(&["run", "--owner", "the-same"]);
     scene.publish(&[order(1, 1, 1), other(2, 1)]).await;
@@ -190,11 +192,16 @@ async fn a_table_altered_under_a_running_pipeline(name: &str, kind: Kind, break_
     }
     scene.publish(&[order(7, 3, 7)]).await;
     scene.until_rows("orders", 3).await;
-    assert_eq!(orders(&scene).await, ["order 3", "order 5", "order 7"]);
-    assert_eq!(scene.column("SELECT CAST(amount AS text) FROM orders ORDER BY id").await, ["3", "5", "7"]);
+    let first = if is_rewritten { "1" } else { "3" };
+    assert_eq!(orders(&scene).await, [&format!("order {first}"), "order 5", "order 7"]);
+    assert_eq!(scene.column("SELECT CAST(amount AS text) FROM orders ORDER BY id").await, [first, "5", "7"]);
     running.signal("TERM").await;
     running.ended().await.done();
-    assert_eq!(ledger(&scene).await, counts([("applied", 7)]));
+    let expected = match is_rewritten {
+        true => counts([("applied", 6), ("kept-current", 1)]),
+        false => counts([("applied", 7)]),
+    };
+    assert_eq!(ledger(&scene).await, expected);
 }
 
 #[tokio::test]

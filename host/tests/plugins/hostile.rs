@@ -199,7 +199,7 @@ fn a_plugin_that_never_starts_or_takes_too_much_to_start_is_refused() {
             "it does not start: used up its fuel before it was done",
         ),
         ("trapping", 2, "(func $s (unreachable)) (start $s)", "it does not start: trapped"),
-        ("large", 1000, "", "it does not start: "),
+        ("large", 1000, "", "module memory does not fit"),
     ] {
         let path = folder.path().join(format!("{name}.wasm"));
         fs::write(&path, module_of(pages, parts, "")).unwrap();

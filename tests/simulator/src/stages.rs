@@ -17,7 +17,8 @@ use crate::scenario::{FILTERED, KIND, RANK, SUPPRESSED};
 pub struct ModelStages;
 
 impl Stages for ModelStages {
-    fn prepare(&mut self, batch: &mut Batch, _: &Plan) -> Prepared {
+    fn admit(&mut self, batch: &mut Batch, _: &Plan, known: Prepared) -> Prepared {
+        let _ = known;
         let tables = batch.tables.iter().map(|table| {
             let kinds = &table.after.columns[KIND];
             let passed = (0..table.changes.len()).map(|row| {

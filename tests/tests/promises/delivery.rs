@@ -66,7 +66,9 @@ async fn rows(scene: &Scene) -> Vec<String> {
 #[tokio::test]
 async fn promise_02_no_double_effect() {
     for (name, kind) in [("twice_sqlite", Kind::Sqlite), ("twice_postgres", Kind::Postgres)] {
-        let scene = Scene::new(name, kind, TABLES).await;
+        let mut scene = Scene::new(name, kind, TABLES).await;
+        // Few enough that the dead letters of a batch are no storm.
+        scene.rows = 50;
         scene.write(RULES);
         let changes: Vec<Change> = (0..30).flat_map(every_kind).filter(|c| c.source() != "here").collect();
         scene.publish(&changes).await;

@@ -77,8 +77,7 @@ async fn on_postgres_too() {
 
 #[tokio::test]
 async fn what_residency_lets_go_is_not_captured() {
-    let tables =
-        "CREATE TABLE people (id text PRIMARY KEY NOT NULL, name text, email text, consent \"text[]\" NOT NULL);";
+    let tables = "CREATE TABLE people (id text PRIMARY KEY NOT NULL, name text, email text, consent \"text[]\" NOT NULL);";
     let scene = Scene::new("capture_residency", Kind::Sqlite, tables).await;
     scene.write(&format!(
         "[[table]]\nname = \"people\"\nkey = [\"id\"]\npolicy = \"lww:commit-time\"\nbefore_images = \"full\"\n\n\

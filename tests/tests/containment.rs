@@ -103,11 +103,7 @@ async fn a_plugin_that_always_fails_stops_nobody_else() {
     scene.write(&rules("trap", "filter").replace("marker = \"poison\", ", ""));
     scene.publish(&changes()).await;
     let report = scene.run().await;
-    assert_eq!(
-        (report.count("notes", "parked"), report.count("calls", "applied")),
-        (80, 80),
-        "{report:?}"
-    );
+    assert_eq!((report.count("notes", "parked"), report.count("calls", "applied")), (80, 80), "{report:?}");
     scene.audit().await;
 }
 

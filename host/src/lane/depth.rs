@@ -1,12 +1,10 @@
 //! How much a lane keeps beside: told as a metric and as an alarm, and held against `limits.parked`. Over the limit the
 //! lane stops pulling. Orphaned rows are told and stand outside of the limit: nobody expects their parents.
 
-use std::{
-    collections::BTreeSet,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use reconverge_streams::{position::Micros, waiting::Depth};
+use tokio::time::Instant;
 
 use crate::plan::Plan;
 

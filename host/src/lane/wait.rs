@@ -1,8 +1,6 @@
 //! A lane and what waits on it: paused tables, changes that are released when their time has come, rows that are swept
 //! in, and how much of all that there may be. Looked after once a second, between two batches.
 
-use std::time::Instant;
-
 use reconverge_streams::{
     position::Micros,
     sink::{Claim, Sink, SinkError},
@@ -10,6 +8,7 @@ use reconverge_streams::{
     table::TableId,
     waiting::{WaitingId, WaitingWanted},
 };
+use tokio::time::Instant;
 
 use crate::waiting::Queue;
 

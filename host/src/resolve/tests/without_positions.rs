@@ -14,6 +14,13 @@ fn run(policy: Policy, history: &[Event], cuts: &[usize]) -> ModelSink {
     run_into(ModelSink::by_event(policy), history, cuts)
 }
 
+/// Rows that are put together of several changes need positions (docs/guarantees.md).
+fn converging() -> impl Strategy<Value = Policy> {
+    let by_themselves =
+        Policy::CONVERGING.into_iter().filter(|policy| !Policy::PUT_TOGETHER.contains(policy));
+    prop::sample::select(by_themselves.collect::<Vec<_>>())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1024, ..ProptestConfig::default() })]
 
@@ -36,7 +43,7 @@ proptest! {
 
     #[test]
     fn convergence(
-        policy in prop::sample::select(Policy::CONVERGING.to_vec()),
+        policy in converging(),
         history in histories(),
         orders in any::<[u64; 2]>(),
         again in prop::collection::vec((any::<usize>(), any::<usize>()), 0..4),

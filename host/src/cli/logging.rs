@@ -13,6 +13,9 @@ use super::{exit::Exit, failure::Failure};
 /// The variable that sets levels by hand, such as `warn,reconverge=debug`.
 const LEVELS: &str = "RECONVERGE_LOG";
 
+/// Libraries that print what goes over the wire where they are asked for more than this: rows, that is.
+const KEPT_QUIET: [&str; 2] = ["async_nats=info", "tokio_postgres=info"];
+
 /// How much is logged of our own modules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Loudness {
@@ -55,6 +58,8 @@ pub(super) fn start(loudness: Loudness, format: LogFormat, bar: &Bar) -> Result<
         })?,
         _ => EnvFilter::new(loudness.directives()),
     };
+    let quiet = KEPT_QUIET.iter().filter_map(|directive| directive.parse().ok());
+    let filter = quiet.fold(filter, EnvFilter::add_directive);
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(bar.clone());
     let started = match format {
         LogFormat::Line => {

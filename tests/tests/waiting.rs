@@ -76,7 +76,7 @@ async fn ledger(scene: &Scene) -> BTreeMap<String, u64> {
     scene.audit().await.lanes.remove(0).dispositions
 }
 
-fn counts<const N: usize>(list: [(&str, u64); N]) -> BTreeMap<String, u64> {
+fn counts<'a>(list: impl IntoIterator<Item = (&'a str, u64)>) -> BTreeMap<String, u64> {
     list.into_iter().map(|(word, n)| (word.to_owned(), n)).collect()
 }
 
@@ -197,11 +197,9 @@ async fn a_table_altered_under_a_running_pipeline(name: &str, kind: Kind, break_
     assert_eq!(scene.column("SELECT CAST(amount AS text) FROM orders ORDER BY id").await, [first, "5", "7"]);
     running.signal("TERM").await;
     running.ended().await.done();
-    let expected = match is_rewritten {
-        true => counts([("applied", 6), ("kept-current", 1)]),
-        false => counts([("applied", 7)]),
-    };
-    assert_eq!(ledger(&scene).await, expected);
+    let kept = u64::from(is_rewritten);
+    let all = [("applied", 7 - kept), ("kept-current", kept)];
+    assert_eq!(ledger(&scene).await, counts(all.into_iter().filter(|(_, n)| *n > 0)));
 }
 
 #[tokio::test]

@@ -44,7 +44,7 @@ pub struct Head {
     pub stage: Option<Stage>,
     /// The tables that the contests are of.
     pub tables: Vec<TableHead>,
-    /// The plugin's configuration, as `config` of a [[plugin]].
+    /// The plugin's configuration, as `config` of a `[[plugin]]`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config: Option<Value>,
     /// Where they were taken, for people: pipeline, stream, time.

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! `incoming` is the envelope of a change as a stream carries it, with defaults for what a case does not care about;
-//! it goes through the host's own decoder. In reading order: [`file`] is what is written, [`scene`] decodes it and
+//! it goes through the host's own decoder. In reading order: `file` is what is written, `scene` decodes it and
 //! asks the plugin by the host's own stage (`plan`, `meeting`), [`decision`] is what comes of a contest.
 
 pub mod decision;

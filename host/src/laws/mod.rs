@@ -1,8 +1,8 @@
 //! Whether a merge rule keeps the laws by which two regions end with the same rows.
 //!
-//! Histories are made by chance ([`generate`]) over what a table can hold ([`ground`], [`values`]), run through the
+//! Histories are made by chance (`generate`) over what a table can hold (`ground`, `values`), run through the
 //! host's own resolve into a scratch sink in several orders and batches ([`trial`]), and compared; what differs is made
-//! small ([`shrink`]). Contests are looked at as resolve makes them ([`watch`]). Passing is no proof: the laws are tried,
+//! small (`shrink`). Contests are looked at as resolve makes them (`watch`). Passing is no proof: the laws are tried,
 //! not derived. Beside the life of an event: nothing here decides about a real row.
 
 mod law;

@@ -1,7 +1,7 @@
 //! Changes that wait on time: of a source whose clock is ahead, and of a table that is paused. Stands between residency
 //! and filter, before the transaction.
 //!
-//! Pure. [`hold`] takes out of a batch what has to wait, as [`message`] writes it down; [`Queue`] knows what waits on the
+//! Pure. [`hold`] takes out of a batch what has to wait, as `message` writes it down; [`Queue`] knows what waits on the
 //! lane and says what is due; [`storm`] tells when a table should be paused. The rule is one: **a change that waits has
 //! not arrived yet.** It passes no gate and is compared with nothing until it is released; a later change of its key
 //! waits behind it, so that a key's changes are decided in stream order and end as if nobody had waited.

@@ -175,7 +175,7 @@ impl PluginStore {
         Ok(Some(Watch { inner, prefix: self.key("") }))
     }
 
-    /// Says how a process stands to a deployment. Said again before [`REPORT_AGE`] is over, or it goes.
+    /// Says how a process stands to a deployment. Said again within two minutes, or it goes.
     ///
     /// # Errors
     /// The server does not take it.

@@ -1,6 +1,6 @@
 //! `#[merge]`, `#[filter]`, `#[residency]`, `#[mapping]`: a function as a plugin of its stage.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote};
 use syn::{
     Error, ItemFn, LitBool, LitStr, Result, Token,
@@ -28,7 +28,7 @@ impl Parse for Arguments {
     fn parse(input: ParseStream) -> Result<Self> {
         let (mut name, mut version, mut laws) = (None, None, false);
         while !input.is_empty() {
-            let word: syn::Ident = input.parse()?;
+            let word: Ident = input.parse()?;
             input.parse::<Token![=]>()?;
             match word.to_string().as_str() {
                 "name" => name = Some(input.parse()?),
@@ -67,12 +67,7 @@ pub fn plugin(stage: Stage, arguments: &Arguments, function: &ItemFn) -> Result<
     let row = match &signature.rows {
         Rows::One(row) | Rows::Two(row) | Rows::Contest(row, _) => row,
     };
-    let marker = match stage {
-        Stage::Filter => format_ident!("Filter"),
-        Stage::Residency => format_ident!("Residency"),
-        Stage::Mapping => format_ident!("Mapping"),
-        Stage::Merge => format_ident!("Merge"),
-    };
+    let marker = marker(stage);
     let world = format_ident!("{}", marker.to_string().to_lowercase());
     let documentation = format!("The plugin whose rule is the function `{rule}`.");
     Ok(quote! {
@@ -125,6 +120,16 @@ pub fn plugin(stage: Stage, arguments: &Arguments, function: &ItemFn) -> Result<
     })
 }
 
+/// The SDK's type for a stage.
+fn marker(stage: Stage) -> Ident {
+    match stage {
+        Stage::Filter => format_ident!("Filter"),
+        Stage::Residency => format_ident!("Residency"),
+        Stage::Mapping => format_ident!("Mapping"),
+        Stage::Merge => format_ident!("Merge"),
+    }
+}
+
 /// The columns that the rule reads.
 fn reads(signature: &Signature) -> TokenStream {
     match &signature.rows {
@@ -138,7 +143,7 @@ fn reads(signature: &Signature) -> TokenStream {
 }
 
 /// The call that asks the rule about each row of a batch.
-fn run(rule: &syn::Ident, signature: &Signature) -> TokenStream {
+fn run(rule: &Ident, signature: &Signature) -> TokenStream {
     let extras: Vec<TokenStream> = signature
         .extras
         .iter()

@@ -7,7 +7,7 @@ use clap_complete::Shell;
 
 use crate::config::LogFormat;
 
-use super::{exit::exit_codes, help, plugin};
+use super::{exit::exit_codes, help, plugin, source};
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -102,6 +102,9 @@ pub(super) enum Command {
     /// Look at rows that wait for the rows that they depend on
     #[command(subcommand, long_about = help::PARKED, after_long_help = help::PARKED_MORE)]
     Parked(Parked),
+    /// Look at sources, and say whether their positions began anew
+    #[command(subcommand, long_about = source::SOURCE, after_long_help = source::SOURCE_MORE)]
+    Source(source::SourceCommand),
     /// Make, build, inspect and try plugins
     #[command(subcommand, long_about = plugin::PLUGIN, after_long_help = plugin::PLUGIN_MORE)]
     Plugin(plugin::PluginCommand),

@@ -24,6 +24,7 @@ mod audit;
 mod conflicts;
 mod dlq;
 mod parked;
+mod source;
 mod plugin;
 
 use std::ffi::OsString;
@@ -68,6 +69,7 @@ async fn perform(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Dlq(dlq) => dlq::dlq(&global, dlq).await,
         Command::Parked(parked) => parked::parked(&global, parked).await,
         Command::Plugin(command) => plugin::perform(&global, &command).await,
+        Command::Source(command) => source::source(&global, command).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "reconverge", &mut script);

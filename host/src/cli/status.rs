@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use reconverge_streams::{
     checkpoint::{Checkpoint, LaneId},
     position::Micros,
-    records::{Records, SourceRecord},
+    records::{Records, SourceRecord, SuspicionRecord},
     text::format_timestamp,
 };
 use serde::Serialize;
@@ -32,6 +32,7 @@ struct Status {
     conflicts: Vec<ConflictCount>,
     kept: Vec<KeptCount>,
     sources: Vec<SourceRecord>,
+    suspicions: Vec<SuspicionRecord>,
     /// What could not be asked.
     notes: Vec<String>,
 }
@@ -84,6 +85,7 @@ pub(super) async fn status(global: &Global) -> Result<Exit, Failure> {
     let conflicts = records.conflict_counts(Some(&pipeline.name)).await?;
     let kept = records.parked_counts(Some(&pipeline.name)).await?;
     let sources = records.sources().await?;
+    let suspicions = records.suspicions(Some(&pipeline.name)).await?;
     let ends = connect::stream_ends(&pipeline).await;
     let now = Timestamp::now().as_microsecond();
     let status = Status {
@@ -96,6 +98,7 @@ pub(super) async fn status(global: &Global) -> Result<Exit, Failure> {
             .collect(),
         kept: kept.into_iter().map(|(table, why, count)| KeptCount { table, why, count }).collect(),
         sources,
+        suspicions,
         notes: notes(&pipeline, &ends),
     };
     output::show(global.json, &status, words)?;
@@ -211,6 +214,10 @@ fn words(status: &Status) -> String {
     if !unlike.is_empty() {
         text.push('\n');
         text.push_str(&output::table(&["source", "epoch#", "grade", "repetitions are told"], unlike));
+    }
+    if !status.suspicions.is_empty() {
+        text.push('\n');
+        text.push_str(&super::source::suspicions(&status.suspicions));
     }
     for note in &status.notes {
         text.push_str(&format!("\nnote: {note}\n"));

@@ -10,10 +10,12 @@ mod assembly;
 mod cell;
 mod change;
 mod debezium;
+mod epochs;
 mod decimal;
 mod event;
 mod field;
 mod instant;
+mod mark;
 mod msgpack;
 mod native;
 mod number;
@@ -35,6 +37,8 @@ use reconverge_streams::{
     table::TableId,
 };
 
+pub use epochs::Epochs;
+pub use mark::Mark;
 pub use options::Options;
 pub use refusal::Code;
 
@@ -54,11 +58,13 @@ const CONTENT_TYPE_HEADER: &str = "Content-Type";
 pub struct Past<'a> {
     /// Whether an event of a source without positions is known to have taken effect. False where it is not known.
     pub repeated: &'a (dyn Fn(&reconverge_streams::event::Event) -> bool + Sync),
+    /// The epochs of sources that are known.
+    pub epochs: Epochs,
 }
 
 impl Default for Past<'_> {
     fn default() -> Self {
-        Past { repeated: &|_| false }
+        Past { repeated: &|_| false, epochs: Epochs::default() }
     }
 }
 
@@ -105,8 +111,20 @@ impl Decoder {
         let cells = Cells::new(&self.options, &self.placeholder, self.plan.value_bytes);
         let mut assembly = Assembly::new(self, cells, past);
         let mut json = String::new();
+        let (mut known, mut starts) = (past.epochs.clone(), Vec::new());
         for (at, delivery) in (0..).zip(&pulled.deliveries) {
-            let taken = self.open(delivery, &mut json).and_then(|event| assembly.take(&event, at, delivery));
+            let begun = epochs::begun(self, delivery);
+            if let Some(Ok(start)) = &begun {
+                known.begin(*start);
+                starts.push(*start);
+            }
+            let taken = match begun {
+                Some(Err(refused)) => Err(refused),
+                _ => self.open(delivery, &mut json).and_then(|mut event| {
+                    epochs::place(&mut event, &known, delivery);
+                    assembly.take(&event, at, delivery)
+                }),
+            };
             if let Err(aside) = taken {
                 assembly.aside(at, aside);
             }
@@ -115,20 +133,28 @@ impl Decoder {
         batch.through = pulled.deliveries.last().map_or(pulled.scanned, |delivery| delivery.sequence);
         batch.scanned = pulled.scanned.max(batch.through);
         batch.deliveries = pulled.deliveries;
+        batch.epochs = past.epochs.clone();
+        batch.epoch_starts = starts;
         batch
     }
 
     /// Reads the envelope of a message; `json` holds its JSON where the message is MessagePack.
     fn open<'a>(&self, delivery: &'a Delivery, json: &'a mut String) -> Result<Event<'a>, Aside> {
-        let native =
-            self.options.format == Format::Native || delivery.header(native::VERSION_HEADER).is_some();
-        let packed = if native {
+        let body = self.body(delivery, json);
+        if self.is_native(delivery) { native::open(self, body) } else { debezium::open(self, body) }
+    }
+
+    fn is_native(&self, delivery: &Delivery) -> bool {
+        self.options.format == Format::Native || delivery.header(native::VERSION_HEADER).is_some()
+    }
+
+    fn body<'a>(&self, delivery: &'a Delivery, json: &'a mut String) -> Body<'a> {
+        let packed = if self.is_native(delivery) {
             delivery.header(CONTENT_TYPE_HEADER).is_some_and(is_msgpack)
         } else {
             self.options.format == Format::DebeziumMsgpack
         };
-        let body = Body { delivery, json: packed.then_some(json) };
-        if native { native::open(self, body) } else { debezium::open(self, body) }
+        Body { delivery, json: packed.then_some(json) }
     }
 
     /// The name of a source or origin.

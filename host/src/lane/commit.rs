@@ -116,12 +116,17 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         may_fall_back: bool,
     ) -> Result<Ended, LaneError> {
         let faults_before = self.stages.faults();
+        batch.newest_at = claim.checkpoint().committed_at;
         let prepared = self.stages.prepare(&mut batch, &self.plan);
         let mut refused = HashMap::new();
-        let mut failures = 0;
+        let (mut failures, mut judged) = (0, false);
         loop {
             let Decided { mut resolved, from, asked, standing, families } =
                 self.decided(&batch, swept, &prepared, &refused, claim, generation).await?;
+            if !resolved.suspicions.is_empty() && !std::mem::replace(&mut judged, true) {
+                self.suspect(&resolved.suspicions, &mut refused, claim, generation).await?;
+                continue;
+            }
             let faults = self.stages.faults() - faults_before;
             if may_fall_back && self.followed.is_too_many(faults) {
                 return Ok(Ended::Faulted(batch, faults));

@@ -9,6 +9,9 @@ mod commit;
 mod follow;
 mod progress;
 mod report;
+mod suspicion;
+mod went_back;
+mod whole;
 mod window;
 
 use std::{future::Future, sync::Arc, time::Duration};
@@ -22,7 +25,7 @@ use tokio::time::Instant;
 
 use crate::{
     batch::Batch,
-    decode::Decoder,
+    decode::{Decoder, Epochs},
     generation::{Live, Recent},
     plan::Plan,
     stages::Stages,
@@ -236,6 +239,7 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         report: &mut RunReport,
         shutdown: std::pin::Pin<&mut impl Future<Output = ()>>,
     ) -> Result<(), LaneError> {
+        self.tell_went_back(claim.checkpoint(), facts)?;
         self.refuse_hole(claim.checkpoint(), facts)?;
         let mut from = starting_point(claim.checkpoint(), facts);
         if facts.first > from + 1 {
@@ -246,10 +250,11 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         }
         let generation =
             claim.generation(from, self.settings.generation.clone(), &self.settings.claim.owner).await?;
+        let epochs = Epochs::new(claim.epochs().await?.starts);
         let reader = self.source.open(self.settings.claim.lane.partition, from).await?;
         tracing::info!(lane = %self.settings.claim.lane, sequence = from, generation, "lane.claimed");
         self.progress.claimed(claim.checkpoint(), facts);
-        let mut batches = Batches::new(reader, self.settings.limits.clone(), self.settings.until);
+        let mut batches = Batches::new(reader, self.settings.limits.clone(), self.settings.until, epochs);
         self.batches(&mut batches, claim, generation, report, shutdown).await
     }
 

@@ -8,7 +8,7 @@ fn here() -> &'static Path {
     Path::new(env!("CARGO_TARGET_TMPDIR"))
 }
 
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 12] = [
     "run",
     "check",
     "status",
@@ -17,6 +17,7 @@ const COMMANDS: [&str; 11] = [
     "conflicts",
     "dlq",
     "parked",
+    "source",
     "plugin",
     "completions",
     "schema",

@@ -7,13 +7,14 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::{
     database::{Contents, MemoryDatabase, NamedSeen, Remembered},
-    events, waiting,
+    epochs, events, waiting,
     write::write,
 };
 use crate::{
     checkpoint::Checkpoint,
     columns::Columns,
     disposition::Counts,
+    epoch::SourceEpochs,
     family::{Family, FamilyWanted, Swept},
     names::Names,
     position::{Micros, Seen},
@@ -203,6 +204,12 @@ impl Claim for MemoryClaim {
         checkpoint.lease_until = Some(now(&state) + lease(&self.request));
         state.checkpoints.insert(checkpoint.lane.clone(), checkpoint.clone());
         Ok(())
+    }
+
+    async fn epochs(&mut self) -> Result<SourceEpochs, SinkError> {
+        let state = self.database.state.lock().await;
+        self.fenced(&state)?;
+        Ok(epochs::of_lane(&state, &self.request))
     }
 
     async fn generation(&mut self, from_sequence: u64, plugins: String, by: &str) -> Result<i64, SinkError> {

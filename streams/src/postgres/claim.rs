@@ -10,6 +10,7 @@ use tokio_postgres::Error;
 
 use crate::{
     checkpoint::Checkpoint,
+    epoch::SourceEpochs,
     family::{Family, FamilyWanted, Swept},
     sink::{Claim, ClaimRequest, CommitError, SinkError},
     standing::{Standing, Wanted},
@@ -19,8 +20,8 @@ use crate::{
 };
 
 use super::{
-    Shared, drift, fate, ids::Ids, lane, origin, params::Param, partitions, session::Session, sidecar::Batch,
-    standing::Open, target::Target,
+    Shared, drift, epochs, fate, ids::Ids, lane, origin, params::Param, partitions, session::Session,
+    sidecar::Batch, standing::Open, target::Target,
 };
 
 /// How often the history's partitions are looked after.
@@ -257,6 +258,13 @@ impl Claim for PostgresClaim {
         let kept = self.keep_lane(scanned).await.map_err(|e| fate::sink_error(&e, "keeping the lane"))?;
         self.checkpoint = kept.ok_or_else(|| SinkError::Fenced(self.facts.lane.clone()))?;
         self.upkeep().await
+    }
+
+    async fn epochs(&mut self) -> Result<SourceEpochs, SinkError> {
+        self.abandon().await;
+        self.connected().await?;
+        let found = epochs::of_lane(&mut self.session, &mut self.facts).await;
+        found.map_err(|e| fate::sink_error(&e, "reading the epochs of sources"))
     }
 
     async fn generation(&mut self, from_sequence: u64, plugins: String, by: &str) -> Result<i64, SinkError> {

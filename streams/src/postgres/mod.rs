@@ -37,6 +37,7 @@ mod begin;
 mod kept;
 mod waiting;
 mod drift;
+mod epochs;
 mod events;
 mod family;
 mod sweep;

@@ -7,12 +7,13 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use tokio::sync::OwnedMutexGuard;
 
 use super::{
-    Clock, Writer, checkpoint, errors, events, family, history, kept,
+    Clock, Writer, checkpoint, epochs, errors, events, family, history, kept,
     lane::{self, Lane},
     row, rows, standing, versions, waiting,
 };
 use crate::{
     checkpoint::Checkpoint,
+    epoch::SourceEpochs,
     family::{Family, FamilyWanted, Swept},
     position::Micros,
     sink::{Cause, Claim, CommitError, SinkError},
@@ -111,6 +112,11 @@ impl Claim for SqliteClaim {
             self.tidied_at = now;
         }
         Ok(())
+    }
+
+    async fn epochs(&mut self) -> Result<SourceEpochs, SinkError> {
+        let lane = Arc::clone(&self.lane);
+        self.fenced(move |conn| epochs::of_lane(conn, &lane)).await
     }
 
     async fn generation(&mut self, from_sequence: u64, plugins: String, by: &str) -> Result<i64, SinkError> {
@@ -280,6 +286,7 @@ fn write(
     waiting::write(conn, lane, writes, now).map_err(sidecar)?;
     history::write(conn, lane, writes, now).map_err(sidecar)?;
     events::write(conn, lane, writes, now).map_err(sidecar)?;
+    epochs::write(conn, lane, writes, now).map_err(sidecar)?;
     checkpoint::advance(conn, lane, ours, writes, now).map_err(sidecar)
 }
 

@@ -15,6 +15,7 @@ mod values;
 mod sidecar;
 mod family;
 mod waiting;
+mod epochs;
 mod events;
 
 mod cut;
@@ -130,6 +131,8 @@ macro_rules! every_case {
                 events_of_tables_and_sources_do_not_mix
                 old_events_go
                 grades_are_kept;
+            epochs: an_epoch_of_a_control_message_holds_for_its_lane
+                a_suspicion_is_noted_once_and_closed_by_the_operator;
         }
     };
 }

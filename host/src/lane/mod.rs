@@ -148,6 +148,7 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         let (source, progress) = (self.source, Arc::clone(&self.progress));
         let threshold = self.settings.retention_alarm;
         tokio::select! {
+            biased;
             ended = self.live(shutdown) => ended,
             never = retention::watch(source, &progress, threshold) => match never {},
         }
@@ -160,6 +161,7 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         tokio::pin!(shutdown);
         loop {
             let checked = tokio::select! {
+                biased;
                 () = &mut shutdown => return Ok(report),
                 checked = self.ends_work() => checked,
             };
@@ -191,6 +193,7 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
                             let pause =
                                 if error.is_held() { HELD } else { self.settings.retry.pause(failures) };
                             tokio::select! {
+                                biased;
                                 () = &mut shutdown => return Ok(report),
                                 () = tokio::time::sleep(pause) => {}
                             }

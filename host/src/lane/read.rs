@@ -105,6 +105,7 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
             self.follow(claim, generation).await?;
             if self.is_over_limit(claim).await? {
                 tokio::select! {
+                    biased;
                     () = shutdown.as_mut() => return Ok(()),
                     () = tokio::time::sleep(OVER) => continue,
                 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{disposition::Counts, position::Micros};
+use crate::{disposition::Counts, hole::Resume, position::Micros, writes::Writes};
 
 /// A lane within a pipeline: the unit of order and of ownership.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -73,4 +73,37 @@ pub struct Checkpoint {
     pub counts: Counts,
     /// Newest source commit time applied.
     pub committed_at: Option<Micros>,
+}
+
+impl Checkpoint {
+    /// The checkpoint that a batch leads to: the ledger's one step, the same in every sink. The lease is the sink's.
+    #[must_use]
+    pub(crate) fn after(&self, writes: &Writes) -> Checkpoint {
+        let mut counts = self.counts;
+        counts.reclassify(&writes.reclassified);
+        counts.add_all(&writes.counts);
+        Checkpoint {
+            sequence: writes.through,
+            scanned: self.scanned.max(writes.scanned).max(writes.through),
+            delivered: self.delivered + writes.counts.sum(),
+            counts,
+            generation: writes.generation,
+            committed_at: self.committed_at.max(writes.committed_at),
+            ..self.clone()
+        }
+    }
+
+    /// The checkpoint from which a lane goes on behind a hole.
+    #[must_use]
+    pub(crate) fn behind_hole(&self, resume: Resume) -> Checkpoint {
+        match resume {
+            Resume::Behind(sequence) => {
+                let sequence = self.sequence.max(sequence);
+                Checkpoint { sequence, scanned: self.scanned.max(sequence), ..self.clone() }
+            }
+            Resume::Anew { stream_created, sequence } => {
+                Checkpoint { stream_created, sequence, scanned: sequence, ..self.clone() }
+            }
+        }
+    }
 }

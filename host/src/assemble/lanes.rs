@@ -38,17 +38,18 @@ const HELD_BATCHES: u64 = 4;
 
 /// One lane, by its places in the file.
 #[derive(Clone, Debug)]
-pub(super) struct Slot {
+pub struct Slot {
     /// Its name.
-    pub(super) id: LaneId,
+    pub id: LaneId,
     /// Index into [`Pipeline::sources`].
-    pub(super) source: usize,
+    pub source: usize,
     /// Index into [`Pipeline::lanes`].
-    pub(super) lane: usize,
+    pub lane: usize,
 }
 
 /// All lanes of a pipeline: source by source, those that go before first.
-pub(super) fn slots(pipeline: &Pipeline) -> Vec<Slot> {
+#[must_use]
+pub fn slots(pipeline: &Pipeline) -> Vec<Slot> {
     let mut slots = Vec::new();
     for (source, config) in pipeline.sources.iter().enumerate() {
         for (lane, named) in pipeline.lanes.iter().enumerate() {

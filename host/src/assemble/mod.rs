@@ -35,6 +35,7 @@ pub use self::{
     ends::stream_facts,
     error::RunError,
     key::key,
+    lanes::{Slot, slots},
     laws::{Case, Described, law_cases, law_cases_of, merge_plugin_of},
     plan::plan_without_plugins,
     redrive::redrive,

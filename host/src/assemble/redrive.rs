@@ -5,9 +5,8 @@ use reconverge_streams::{
     records::{DeadLetterRecord, Query, Records},
     source::Source,
 };
-use sha2::{Digest, Sha256};
 
-use crate::config::Pipeline;
+use crate::{config::Pipeline, plugin::Digest};
 
 use super::{RunError, Sidecar, ends};
 
@@ -68,8 +67,7 @@ async fn original(
     let found = source.fetch(letter.sequence).await?.ok_or_else(|| {
         gone(format!("sequence {} is not in stream {} any more", letter.sequence, letter.stream))
     })?;
-    let digest = Sha256::digest(&found.payload).iter().map(|b| format!("{b:02x}")).collect::<String>();
-    if digest != letter.digest {
+    if Digest::of(&found.payload).to_string() != letter.digest {
         return Err(gone(format!(
             "sequence {} of stream {} holds other bytes now",
             letter.sequence, letter.stream

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use reconverge_streams::{
-    checkpoint::{Checkpoint, LaneId, PlanDigest},
+    checkpoint::{Checkpoint, PlanDigest},
     hole::{HoleRecord, OPEN},
     position::Micros,
     records::{Query, Records, SourceRecord},
@@ -14,7 +14,7 @@ use reconverge_streams::{
 };
 use serde::Serialize;
 
-use crate::{config::Pipeline, lane::near};
+use crate::{assemble, config::Pipeline, lane::near};
 
 use super::{
     arguments::Global,
@@ -168,23 +168,13 @@ fn lanes(pipeline: &Pipeline, checkpoints: Vec<Checkpoint>, ends: &Ends, now: Mi
     let mut found: BTreeMap<String, Checkpoint> =
         checkpoints.into_iter().map(|checkpoint| (checkpoint.lane.clone(), checkpoint)).collect();
     let mut lanes = Vec::new();
-    for (source, (_, end)) in pipeline.sources.iter().zip(ends) {
-        for lane in &pipeline.lanes {
-            for partition in 0..source.partitions {
-                let name = LaneId {
-                    pipeline: pipeline.name.clone(),
-                    source: source.name.clone(),
-                    lane: lane.name.clone(),
-                    partition,
-                }
-                .to_string();
-                let last = end.as_ref().ok().copied();
-                lanes.push(match found.remove(&name) {
-                    Some(checkpoint) => LaneStatus::of(checkpoint, last, now),
-                    None => LaneStatus::new(name, source.stream.clone(), last),
-                });
-            }
-        }
+    for slot in assemble::slots(pipeline) {
+        let name = slot.id.to_string();
+        let last = ends.get(slot.source).and_then(|(_, end)| end.as_ref().ok().copied());
+        lanes.push(match found.remove(&name) {
+            Some(checkpoint) => LaneStatus::of(checkpoint, last, now),
+            None => LaneStatus::new(name, pipeline.sources[slot.source].stream.clone(), last),
+        });
     }
     lanes.extend(found.into_values().map(|checkpoint| LaneStatus::of(checkpoint, None, now)));
     lanes

@@ -5,6 +5,9 @@ use std::time::Duration;
 
 const MIB: usize = 1 << 20;
 
+/// Bytes of a plugin file that is read, where nobody says otherwise.
+pub(crate) const ARTIFACT_BYTES: u64 = 64 << 20;
+
 /// The limits of one plugin; the same for all plugins of an engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -44,7 +47,7 @@ impl Default for Limits {
             log_lines_per_second: 100,
             text_bytes: 1024,
             log_before_residency: false,
-            artifact_bytes: 64 << 20,
+            artifact_bytes: ARTIFACT_BYTES,
             instances: 64,
         }
     }

@@ -48,6 +48,7 @@ pub use contract::{Contract, Promises, Reading, Side, Writing};
 pub use digest::Digest;
 pub use engine::{EngineError, PluginEngine};
 pub use fact::Fact;
+pub(crate) use limits::ARTIFACT_BYTES;
 pub use limits::Limits;
 pub use program::{Description, inspect, interface as stage_word};
 pub use set::{BoundTable, PluginSet, PluginSpec};

@@ -58,22 +58,13 @@ pub(super) fn pass(
             hole.by = Some(mirror.clone());
         }
     }
-    let mut after = ours.clone();
-    match resume {
-        Resume::Behind(sequence) => {
-            after.sequence = ours.sequence.max(sequence);
-            after.scanned = ours.scanned.max(after.sequence);
-        }
-        Resume::Anew { stream_created, sequence } => {
-            let old = format!("{}@{id}", ours.stream);
-            let of_lane =
-                |d: &&mut crate::records::DeadLetterRecord| d.lane == ours.lane && d.stream == ours.stream;
-            state.dead.iter_mut().map(|(_, d)| d).filter(of_lane).for_each(|d| d.stream.clone_from(&old));
-            after.stream_created = stream_created;
-            after.sequence = sequence;
-            after.scanned = sequence;
-        }
+    if matches!(resume, Resume::Anew { .. }) {
+        let old = format!("{}@{id}", ours.stream);
+        let of_lane =
+            |d: &&mut crate::records::DeadLetterRecord| d.lane == ours.lane && d.stream == ours.stream;
+        state.dead.iter_mut().map(|(_, d)| d).filter(of_lane).for_each(|d| d.stream.clone_from(&old));
     }
+    let after = ours.behind_hole(resume);
     state.checkpoints.insert(after.lane.clone(), after.clone());
     after
 }

@@ -8,7 +8,7 @@ use tokio::sync::OwnedMutexGuard;
 use super::{
     database::{Contents, MemoryDatabase, NamedSeen, Remembered},
     events, holes, waiting,
-    write::{advanced, write},
+    write::write,
 };
 use crate::{
     checkpoint::{Checkpoint, PlanDigest},
@@ -204,7 +204,8 @@ impl Claim for MemoryClaim {
         };
         let mut after = Contents::clone(&state);
         write(&mut after, &self.request, &writes)?;
-        let checkpoint = advanced(&self.checkpoint, &writes, now(&state) + lease(&self.request));
+        let lease_until = Some(now(&state) + lease(&self.request));
+        let checkpoint = Checkpoint { lease_until, ..self.checkpoint.after(&writes) };
         after.checkpoints.insert(checkpoint.lane.clone(), checkpoint.clone());
         *state = after;
         self.checkpoint = checkpoint.clone();

@@ -13,9 +13,8 @@ use super::{
 };
 use crate::{
     canonical,
-    checkpoint::Checkpoint,
     names::NameId,
-    position::{Micros, Seen},
+    position::Seen,
     records::{DeadLetterRecord, DecisionRecord},
     sink::{Cause, ClaimRequest, CommitError},
     standing::StandingKind,
@@ -23,20 +22,6 @@ use crate::{
     text,
     writes::{ChangeIndex, DeadLetter, Decision, TableWrites, Writes},
 };
-
-/// The checkpoint behind a batch.
-pub(super) fn advanced(before: &Checkpoint, writes: &Writes, lease_until: Micros) -> Checkpoint {
-    let mut after = before.clone();
-    after.sequence = writes.through;
-    after.scanned = before.scanned.max(writes.scanned).max(writes.through);
-    after.counts.reclassify(&writes.reclassified);
-    after.counts.add_all(&writes.counts);
-    after.delivered += writes.counts.sum();
-    after.committed_at = before.committed_at.max(writes.committed_at);
-    after.generation = writes.generation;
-    after.lease_until = Some(lease_until);
-    after
-}
 
 /// Writes all that a batch decided into the contents; on an error they are of no use any more.
 pub(super) fn write(

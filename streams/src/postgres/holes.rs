@@ -86,21 +86,14 @@ impl PostgresClaim {
             self.session.query(fill, vec![Param::Int8(id), Param::Text(mirror)]).await?;
         }
         let ours = &self.checkpoint;
-        let (created, sequence, scanned) = match resume {
-            Resume::Behind(sequence) => {
-                let sequence = ours.sequence.max(sequence);
-                (ours.stream_created, sequence, ours.scanned.max(sequence))
-            }
-            Resume::Anew { stream_created, sequence } => {
-                let old = format!("{}@{id}", ours.stream);
-                let letters = "UPDATE reconverge.dead_letter SET stream = $3::text \
-                               WHERE lane = $1::text AND stream = $2::text";
-                let params =
-                    vec![Param::Text(&self.facts.lane), Param::Text(&ours.stream), Param::Text(&old)];
-                self.session.query(letters, params).await?;
-                (stream_created, sequence, sequence)
-            }
-        };
+        if matches!(resume, Resume::Anew { .. }) {
+            let old = format!("{}@{id}", ours.stream);
+            let letters = "UPDATE reconverge.dead_letter SET stream = $3::text \
+                           WHERE lane = $1::text AND stream = $2::text";
+            let params = vec![Param::Text(&self.facts.lane), Param::Text(&ours.stream), Param::Text(&old)];
+            self.session.query(letters, params).await?;
+        }
+        let behind = ours.behind_hole(resume);
         let moved = format!(
             "UPDATE reconverge.checkpoint SET stream_created = {}, sequence = $3::bigint, scanned = $4::bigint, \
              heartbeat_at = clock_timestamp() WHERE lane = $1::text RETURNING {}",
@@ -108,7 +101,8 @@ impl PostgresClaim {
             lane::COLUMNS
         );
         let [created, sequence, scanned] =
-            [created, sequence.cast_signed(), scanned.cast_signed()].map(Param::Int8);
+            [behind.stream_created, behind.sequence.cast_signed(), behind.scanned.cast_signed()]
+                .map(Param::Int8);
         let params = vec![Param::Text(&self.facts.lane), created, sequence, scanned];
         let rows = self.session.query(&moved, params).await?;
         self.session.say("COMMIT").await?;

@@ -9,7 +9,6 @@ use sha2::Sha256;
 use crate::{
     checkpoint::Checkpoint,
     columns::{Column, State},
-    disposition::Counts,
     logical::Logical,
     writes::{DeadLetter, Decision, Writes},
 };
@@ -266,20 +265,4 @@ fn checkpoint<'a>(batch: &Batch<'a>, next: &'a Checkpoint) -> Outgoing<'a> {
         Param::Float8(batch.lease_seconds),
     ];
     Outgoing { sql: sql.into(), params }
-}
-
-/// The checkpoint that a batch leads to.
-pub(super) fn after(before: &Checkpoint, writes: &Writes) -> Checkpoint {
-    let mut counts: Counts = before.counts;
-    counts.reclassify(&writes.reclassified);
-    counts.add_all(&writes.counts);
-    Checkpoint {
-        sequence: writes.through,
-        scanned: before.scanned.max(writes.scanned).max(writes.through),
-        delivered: before.delivered + writes.counts.sum(),
-        counts,
-        generation: writes.generation,
-        committed_at: before.committed_at.max(writes.committed_at),
-        ..before.clone()
-    }
 }

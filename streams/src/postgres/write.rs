@@ -59,7 +59,7 @@ impl PostgresClaim {
             self.close().await;
             return Err(CommitError::Again(Cause { code: "connection".into(), text: error.to_string() }));
         }
-        let next = sidecar::after(&self.checkpoint, writes);
+        let next = self.checkpoint.after(writes);
         let failure = match self.at_once(&open, writes, &next).await {
             Ok(lease) => return Ok(self.advance(next, lease)),
             Err(failure) => failure,

@@ -110,15 +110,8 @@ pub(super) fn advance(
     writes: &Writes,
     now: Micros,
 ) -> rusqlite::Result<Checkpoint> {
-    let mut after = ours.clone();
-    after.sequence = writes.through;
-    after.scanned = ours.scanned.max(writes.scanned).max(writes.through);
-    after.counts.reclassify(&writes.reclassified);
-    after.counts.add_all(&writes.counts);
-    after.delivered += writes.counts.sum();
-    after.committed_at = ours.committed_at.max(writes.committed_at);
-    after.generation = writes.generation;
-    after.lease_until = Some(now.saturating_add(lane.lease_micros));
+    let lease_until = Some(now.saturating_add(lane.lease_micros));
+    let after = Checkpoint { lease_until, ..ours.after(writes) };
     save(conn, &after, now)?;
     Ok(after)
 }

@@ -55,22 +55,17 @@ pub(super) fn pass(
                     WHERE id = ?1 AND state = 'open'";
         conn.execute(fill, (id, now, mirror))?;
     }
-    let (created, sequence, scanned) = match resume {
-        Resume::Behind(sequence) => {
-            let sequence = ours.sequence.max(sequence);
-            (ours.stream_created, sequence, ours.scanned.max(sequence))
-        }
-        Resume::Anew { stream_created, sequence } => {
-            let old = format!("{}@{id}", ours.stream);
-            let letters = "UPDATE reconverge_dead_letter SET stream = ?3 WHERE lane = ?1 AND stream = ?2";
-            conn.execute(letters, (&ours.lane, &ours.stream, old))?;
-            (stream_created, sequence, sequence)
-        }
-    };
+    if matches!(resume, Resume::Anew { .. }) {
+        let old = format!("{}@{id}", ours.stream);
+        let letters = "UPDATE reconverge_dead_letter SET stream = ?3 WHERE lane = ?1 AND stream = ?2";
+        conn.execute(letters, (&ours.lane, &ours.stream, old))?;
+    }
+    let behind = ours.behind_hole(resume);
     let moved =
         "UPDATE reconverge_checkpoint SET stream_created = ?3, sequence = ?4, scanned = ?5, heartbeat_at = ?6
                  WHERE lane = ?1 AND epoch = ?2";
-    conn.execute(moved, (&ours.lane, ours.epoch, created, stored(sequence), stored(scanned), now))?;
+    let (sequence, scanned) = (stored(behind.sequence), stored(behind.scanned));
+    conn.execute(moved, (&ours.lane, ours.epoch, behind.stream_created, sequence, scanned, now))?;
     checkpoint::read(conn, &ours.lane)?.ok_or(rusqlite::Error::QueryReturnedNoRows)
 }
 

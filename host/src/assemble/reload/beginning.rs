@@ -3,15 +3,13 @@
 
 use reconverge_streams::jetstream::PluginStore;
 
-use super::{Artifacts, Deployment, Placed, Shelf, digest, signature};
+use super::{Artifacts, Deployment, Placed, Shelf, signature};
 use crate::{
     assemble::{RunError, ends},
     config::{Artifact, Pipeline, Plugin},
     generation::Promotion,
+    plugin::{ARTIFACT_BYTES, Digest},
 };
-
-/// Greatest plugin file that is read; the engine's limit.
-pub(super) const ARTIFACT_MAX: u64 = 64 << 20;
 
 /// See the module.
 pub(in crate::assemble) struct Beginning {
@@ -103,7 +101,7 @@ async fn placed(
 /// The pipeline's own file. One that cannot be read stays where it is: opening it says what is wrong, at its place.
 fn of_file(plugin: &Plugin, shelf: &Shelf) -> Option<Signed> {
     match &plugin.artifact {
-        Artifact::File(path) => Some((shelf.put_file(path, ARTIFACT_MAX).ok()?, signature::of_file(path))),
+        Artifact::File(path) => Some((shelf.put_file(path, ARTIFACT_BYTES).ok()?, signature::of_file(path))),
         Artifact::Digest { .. } => None,
     }
 }
@@ -124,7 +122,7 @@ async fn of_store(
 pub(super) async fn fetched(store: &PluginStore, shelf: &Shelf, sha256: &str) -> Result<Signed, String> {
     let found = store.kept(sha256).await.map_err(|error| error.to_string())?;
     let bytes = found.ok_or_else(|| format!("the store has no plugin {sha256}"))?;
-    let is = digest(&bytes);
+    let is = Digest::of(&bytes).to_string();
     if is != sha256 {
         return Err(format!("the store holds other bytes under {sha256}: their digest is {is}"));
     }

@@ -22,15 +22,16 @@ use crate::{
     config::Pipeline,
     generation::{Compared, Generation, Live, Promotion, Recent, Trial, Verdict},
     lane::Lanes,
+    plugin::ARTIFACT_BYTES,
 };
 
 use super::{RunError, workshop::Workshop};
 
-use self::{beginning::ARTIFACT_MAX, candidate::Candidate, files::Files, follow::Follower};
 pub(super) use self::{
     beginning::{Beginning, beginning},
-    shelf::{Artifacts, Placed, Shelf, Split, digest},
+    shelf::{Artifacts, Placed, Shelf, Split},
 };
+use self::{candidate::Candidate, files::Files, follow::Follower};
 pub use self::{
     deployment::{Deployment, Phase, Report},
     operate::{Operator, Standing, Wish},
@@ -139,7 +140,7 @@ impl Work {
             tracing::warn!(plugin, "reload.file_ignored_while_deployed");
             return;
         }
-        let placed = self.by.shelf.put_file(path, ARTIFACT_MAX);
+        let placed = self.by.shelf.put_file(path, ARTIFACT_BYTES);
         let placed = match placed {
             Ok(placed) => placed,
             Err(error) => {
@@ -221,10 +222,9 @@ impl Work {
     ) {
         let sha256 = placed.sha256.clone();
         let revision = deployment.as_ref().map(|(revision, _)| *revision);
-        if self.candidate.as_ref().is_some_and(|c| c.plugin == plugin && c.sha256 == sha256)
-            && deployment.is_none()
-            || deployment.is_none() && self.by.running.by_plugin.get(plugin) == Some(&placed)
-        {
+        let is_tried = self.candidate.as_ref().is_some_and(|c| c.plugin == plugin && c.sha256 == sha256);
+        let runs = self.by.running.by_plugin.get(plugin) == Some(&placed);
+        if deployment.is_none() && (is_tried || runs) {
             return;
         }
         let mut artifacts = Artifacts { split: None, ..self.by.running.clone() };

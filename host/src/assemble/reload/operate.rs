@@ -6,11 +6,12 @@ use std::path::Path;
 use reconverge_streams::jetstream::PluginStore;
 use serde::Serialize;
 
-use super::{Deployment, Report, beginning::ARTIFACT_MAX, digest, signature};
+use super::{Deployment, Report, signature};
 use crate::{
     assemble::{RunError, ends},
     config::{Artifact, Pipeline, Plugin},
     generation::Promotion,
+    plugin::{ARTIFACT_BYTES, Digest},
 };
 
 /// A deployment as it is asked for.
@@ -177,7 +178,7 @@ impl<'a> Operator<'a> {
 
     /// Keeps an artifact, and its signature where there is one. Returns its digest.
     async fn kept(&self, file: &Path, bytes: &[u8]) -> Result<String, RunError> {
-        let sha256 = digest(bytes);
+        let sha256 = Digest::of(bytes).to_string();
         self.store.keep(&sha256, bytes).await?;
         if let Some(signature) = signature::of_file(file) {
             self.store.keep(&signature::name(&sha256), signature.as_bytes()).await?;
@@ -222,8 +223,8 @@ fn read(file: &Path) -> Result<Vec<u8>, RunError> {
         hint: "give the path of a plugin file (.wasm)".to_owned(),
     };
     let size = std::fs::metadata(file).map_err(|cause| unreadable(cause.to_string()))?.len();
-    if size > ARTIFACT_MAX {
-        return Err(unreadable(format!("it has {size} bytes, a plugin at most {ARTIFACT_MAX}")));
+    if size > ARTIFACT_BYTES {
+        return Err(unreadable(format!("it has {size} bytes, a plugin at most {ARTIFACT_BYTES}")));
     }
     std::fs::read(file).map_err(|cause| unreadable(cause.to_string()))
 }

@@ -7,8 +7,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use sha2::{Digest, Sha256};
 use tempfile::TempDir;
+
+use crate::plugin::Digest;
 
 /// See the module.
 #[derive(Debug)]
@@ -49,7 +50,7 @@ impl Shelf {
 
     /// Puts bytes on the shelf.
     pub(crate) fn put(&self, bytes: &[u8]) -> io::Result<Placed> {
-        let sha256 = digest(bytes);
+        let sha256 = Digest::of(bytes).to_string();
         let path = self.folder.path().join(format!("{sha256}.wasm"));
         if !path.exists() {
             fs::write(&path, bytes)?;
@@ -64,11 +65,6 @@ impl Shelf {
         }
         self.put(&fs::read(file)?)
     }
-}
-
-/// SHA-256, lower-case hex.
-pub(crate) fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -209,15 +209,20 @@ pub(super) fn without_returns(history: &[Event]) -> Vec<Event> {
     history.iter().filter(stays).cloned().collect()
 }
 
-/// Sends some runs of the history again, as a restarted publisher does.
+/// Sends some runs of the history again, as a restarted publisher does: each after its first delivery.
 pub(super) fn redeliver(history: &[Event], runs: &[(usize, usize)]) -> Vec<Event> {
-    let mut out = history.to_vec();
-    for (from, at) in runs {
+    let again = runs.iter().map(|(from, at)| {
         let from = from % history.len();
         let to = (from + 3).min(history.len());
-        let at = to + at % (history.len() - to + 1);
         let source = history[from].source;
         let run: Vec<Event> = history[from..to].iter().filter(|e| e.source == source).cloned().collect();
+        (to + at % (history.len() - to + 1), run)
+    });
+    let mut again: Vec<_> = again.collect();
+    // From the back, so that no run shifts the places of those that go in before it.
+    again.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+    let mut out = history.to_vec();
+    for (at, run) in again {
         out.splice(at..at, run);
     }
     out

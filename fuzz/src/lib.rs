@@ -8,7 +8,7 @@ use reconverge::{
     batch::{Batch, ItemKind},
     config::Format,
     decode::{Decoder, Options},
-    plan::{Deletes, Plan, Rule, TablePlan},
+    plan::{Plan, Rule, TablePlan},
     plugin::answer_holds,
 };
 use reconverge_streams::{
@@ -122,29 +122,8 @@ fn plan() -> Plan {
         scalars.iter().map(|(name, logical)| ColumnShape::new(*name, *logical)).collect();
     let arrays = scalars.iter().filter_map(|(name, logical)| Some((name, logical.array_of()?)));
     columns.extend(arrays.map(|(name, logical)| ColumnShape::new(format!("{name}s"), logical)));
-    let shape =
-        TableShape { name: "t".into(), columns: columns.clone(), key: vec![0], has_other_unique: false };
-    let table = TablePlan {
-        id: TableId(0),
-        source_name: "t".into(),
-        shape: Arc::new(shape),
-        columns,
-        key_from: Vec::new(),
-        priority: 0,
-        rule: Rule::CommitTime,
-        depends_on: Vec::new(),
-        rule_name: "lww:commit-time".into(),
-        deletes: Deletes::Win,
-        full_before_images: true,
-        archive_losers: false,
-        leaves_delete: true,
-        origin_column: None,
-        accept: Vec::new(),
-        tags: Vec::new(),
-        column_tags: HashMap::new(),
-        residency: false,
-        payload_schema: None,
-    };
+    let shape = TableShape { name: "t".into(), columns, key: vec![0], has_other_unique: false };
+    let table = TablePlan::new(TableId(0), Arc::new(shape), Rule::CommitTime, "lww:commit-time");
     Plan {
         tables: vec![table],
         by_source_name: HashMap::from([("t".to_owned(), TableId(0))]),

@@ -197,6 +197,32 @@ impl Rule {
 }
 
 impl TablePlan {
+    /// A table that is named alike at the source and in the sink, under this rule, with nothing else asked for.
+    #[must_use]
+    pub fn new(id: TableId, shape: Arc<TableShape>, rule: Rule, rule_name: &str) -> Self {
+        TablePlan {
+            id,
+            source_name: shape.name.clone(),
+            columns: shape.columns.clone(),
+            shape,
+            key_from: Vec::new(),
+            priority: 0,
+            rule_name: rule_name.into(),
+            rule,
+            depends_on: Vec::new(),
+            deletes: Deletes::Win,
+            full_before_images: true,
+            archive_losers: false,
+            leaves_delete: true,
+            origin_column: None,
+            accept: Vec::new(),
+            tags: Vec::new(),
+            column_tags: HashMap::new(),
+            residency: false,
+            payload_schema: None,
+        }
+    }
+
     /// The index of a column of [`Self::columns`] by its name in the sink.
     #[must_use]
     pub fn column(&self, name: &str) -> Option<usize> {

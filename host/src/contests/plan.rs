@@ -27,31 +27,21 @@ pub(super) fn plan(head: &Head, tables: &[BoundTable], set: &PluginSet) -> Plan 
         columns.extend(of_source.map(|(_, name, logical)| ColumnShape::new(name, *logical)));
         let place = |name: &str| columns.iter().position(|column| column.name == name);
         let order = set.merge_of(bound.id).map(|(_, order)| order.into_iter().filter_map(place).collect());
+        let rule = order.map_or(Rule::TakeIncoming, Rule::Plugin);
         let column_tags: HashMap<usize, Vec<String>> =
             bound.column_tags.iter().filter_map(|(name, tags)| Some((place(name)?, tags.clone()))).collect();
         TablePlan {
-            id: bound.id,
             source_name: bound.name.clone(),
-            shape: Arc::clone(&bound.shape),
-            key_from: Vec::new(),
-            priority: 0,
-            rule: order.map_or(Rule::TakeIncoming, Rule::Plugin),
-            depends_on: Vec::new(),
-            rule_name: "contests".into(),
             deletes: match head.deletes {
                 config::Deletes::Ordered => Deletes::Ordered,
                 config::Deletes::Win => Deletes::Win,
             },
-            full_before_images: true,
             archive_losers: true,
-            leaves_delete: true,
-            origin_column: None,
-            accept: Vec::new(),
             tags: bound.tags.clone(),
             column_tags,
-            residency: set.has_residency(bound.id),
-            payload_schema: None,
             columns,
+            residency: set.has_residency(bound.id),
+            ..TablePlan::new(bound.id, Arc::clone(&bound.shape), rule, "contests")
         }
     };
     Plan {

@@ -1,11 +1,11 @@
 //! Tables, plans, batches and contests for the tests of plugins, in a few words.
 
-use std::{collections::HashMap, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use reconverge::{
     batch::{Batch, Change, Item, ItemKind, Op, TableBatch},
     config::Stage,
-    plan::{Deletes, Plan, Rule, TablePlan},
+    plan::{Plan, Rule, TablePlan},
     plugin::{
         BoundTable, CompileCache, Limits, PluginChain, PluginEngine, PluginError, PluginSet, PluginSpec,
     },
@@ -104,27 +104,14 @@ fn plan(tables: &[BoundTable], set: &PluginSet) -> Plan {
         columns.extend(of_source.map(|(_, name, logical)| ColumnShape::new(name, *logical)));
         let place = |name: &str| columns.iter().position(|column| column.name == name).unwrap();
         let merge = set.merge_of(table.id);
-        let rule = merge.map(|(_, order)| Rule::Plugin(order.into_iter().map(place).collect()));
+        let rule =
+            merge.map_or(Rule::None, |(_, order)| Rule::Plugin(order.into_iter().map(place).collect()));
         TablePlan {
-            id: table.id,
             source_name: table.name.clone(),
-            shape: Arc::clone(&table.shape),
             columns,
-            key_from: vec![],
-            depends_on: Vec::new(),
-            priority: 0,
-            rule: rule.unwrap_or(Rule::None),
-            rule_name: "test".into(),
-            deletes: Deletes::Win,
-            full_before_images: true,
-            archive_losers: false,
-            leaves_delete: true,
-            origin_column: None,
-            accept: vec![],
             tags: table.tags.clone(),
-            column_tags: HashMap::new(),
             residency: set.has_residency(table.id),
-            payload_schema: None,
+            ..TablePlan::new(table.id, Arc::clone(&table.shape), rule, "test")
         }
     };
     Plan {

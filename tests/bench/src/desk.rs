@@ -1,12 +1,12 @@
 //! What the parts are measured with, off the stream: table shapes as a real sink tells them, the plan made of them,
 //! and deliveries as a reader would bring them.
 
-use std::{collections::HashMap, path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 use anyhow::{Result, bail};
 use bytes::Bytes;
 use reconverge::{
-    plan::{Deletes, Plan, Rule, TablePlan},
+    plan::{Plan, Rule, TablePlan},
     plugin::{BoundTable, CompileCache, Limits, PluginEngine, PluginSet, PluginSpec},
 };
 use reconverge_capture::Database;
@@ -103,26 +103,12 @@ pub(crate) fn plan(
         let mut columns = shape.columns.clone();
         let asked = sources.iter().filter(|(table, ..)| *table == TableId(id));
         columns.extend(asked.map(|(_, name, logical)| ColumnShape::new(name.clone(), *logical)));
+        let rule = rule(&columns);
         TablePlan {
-            id: TableId(id),
-            source_name: shape.name.clone(),
-            shape: Arc::clone(shape),
-            key_from: Vec::new(),
-            depends_on: Vec::new(),
-            priority: 0,
-            rule: rule(&columns),
-            rule_name: "bench".into(),
-            deletes: Deletes::Win,
-            full_before_images: false,
-            archive_losers: false,
-            leaves_delete: true,
-            origin_column: None,
-            accept: Vec::new(),
-            tags: Vec::new(),
-            column_tags: HashMap::new(),
-            residency: set.has_residency(TableId(id)),
-            payload_schema: None,
             columns,
+            full_before_images: false,
+            residency: set.has_residency(TableId(id)),
+            ..TablePlan::new(TableId(id), Arc::clone(shape), rule, "bench")
         }
     };
     Plan {

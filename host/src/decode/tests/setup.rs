@@ -1,6 +1,6 @@
 //! Plans, deliveries, and a line of text for what each item became.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use reconverge_streams::{
     canonical,
@@ -16,7 +16,7 @@ use crate::{
     batch::{Batch, ItemKind, TableBatch},
     config::Format,
     decode::{Decoder, Options},
-    plan::{Deletes, Plan, Rule, TablePlan},
+    plan::{Plan, Rule, TablePlan},
 };
 
 /// `name:logical`, then `=sql_type` with `_` for spaces, then `!` for not null.
@@ -55,33 +55,9 @@ pub(super) fn column(spelt: &str) -> ColumnShape {
 pub(super) fn table(name: &str, key: &str, columns: &str) -> TablePlan {
     let columns: Vec<ColumnShape> = columns.split_whitespace().map(column).collect();
     let place = |name: &str| columns.iter().position(|c| c.name == name).unwrap();
-    let shape = TableShape {
-        name: name.into(),
-        key: key.split_whitespace().map(place).collect(),
-        columns: columns.clone(),
-        has_other_unique: false,
-    };
-    TablePlan {
-        id: TableId(0),
-        source_name: name.into(),
-        shape: Arc::new(shape),
-        columns,
-        key_from: Vec::new(),
-        depends_on: Vec::new(),
-        priority: 0,
-        rule: Rule::TakeIncoming,
-        rule_name: "take-incoming".into(),
-        deletes: Deletes::Win,
-        full_before_images: true,
-        archive_losers: false,
-        leaves_delete: true,
-        origin_column: None,
-        accept: Vec::new(),
-        tags: Vec::new(),
-        column_tags: HashMap::new(),
-        residency: false,
-        payload_schema: None,
-    }
+    let key = key.split_whitespace().map(place).collect();
+    let shape = TableShape { name: name.into(), columns, key, has_other_unique: false };
+    TablePlan::new(TableId(0), Arc::new(shape), Rule::TakeIncoming, "take-incoming")
 }
 
 pub(super) fn decoder(tables: Vec<TablePlan>, options: Options) -> Decoder {

@@ -30,7 +30,7 @@ use reconverge_streams::{
 
 use crate::{
     batch::{Batch, Change, Item, ItemKind, Op, Refusal},
-    plan::{Deletes, Parent, Plan, Rule, TablePlan},
+    plan::{Parent, Plan, Rule, TablePlan},
     resolve::{decide, keys},
     stages::{Contests, Passed, Prepared, PreparedTable, Rulings, Stages},
 };
@@ -150,25 +150,9 @@ fn plan() -> Plan {
     let names = Arc::new(Names::default());
     let parent = |table: u16| Parent { table: TableId(table), columns: vec![usize::from(table) + 1] };
     let table = |at: usize| TablePlan {
-        id: TableId(u16::try_from(at).unwrap()),
-        source_name: TABLES[at].into(),
-        shape: shape(at),
-        columns: shape(at).columns.clone(),
-        key_from: Vec::new(),
         depends_on: (0..u16::try_from(at).unwrap()).map(parent).collect(),
-        priority: 0,
-        rule: Rule::TakeIncoming,
-        rule_name: "take-incoming".into(),
-        deletes: Deletes::Win,
         full_before_images: false,
-        archive_losers: false,
-        leaves_delete: true,
-        origin_column: None,
-        accept: Vec::new(),
-        tags: Vec::new(),
-        column_tags: HashMap::new(),
-        residency: false,
-        payload_schema: None,
+        ..TablePlan::new(TableId(u16::try_from(at).unwrap()), shape(at), Rule::TakeIncoming, "take-incoming")
     };
     Plan {
         tables: (0..3).map(table).collect(),

@@ -69,30 +69,13 @@ impl ModelSink {
     pub(super) fn new(policy: Policy) -> Self {
         let columns: Vec<ColumnShape> =
             ["id", "rank", "big"].map(|name| ColumnShape::new(name, Logical::Int)).into();
-        let shape =
-            TableShape { name: "t".into(), columns: columns.clone(), key: vec![0], has_other_unique: false };
+        let shape = TableShape { name: "t".into(), columns, key: vec![0], has_other_unique: false };
         let names = Arc::new(Names::default());
         let region = names.intern("here").unwrap();
         let table = TablePlan {
-            id: TableId(0),
-            source_name: "t".into(),
-            shape: Arc::new(shape),
-            columns,
-            key_from: Vec::new(),
-            depends_on: Vec::new(),
-            priority: 0,
-            rule: policy.rule(),
-            rule_name: "rule".into(),
             deletes: policy.deletes(),
-            full_before_images: true,
             archive_losers: true,
-            leaves_delete: true,
-            origin_column: None,
-            accept: Vec::new(),
-            tags: Vec::new(),
-            column_tags: HashMap::new(),
-            residency: false,
-            payload_schema: None,
+            ..TablePlan::new(TableId(0), Arc::new(shape), policy.rule(), "rule")
         };
         let plan = Plan {
             tables: vec![table],

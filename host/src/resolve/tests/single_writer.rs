@@ -16,7 +16,7 @@ use reconverge_streams::{
 
 use crate::{
     batch::{Batch, Change, Item, ItemKind, Op, TableBatch},
-    plan::{Deletes, Plan, Rule, TablePlan},
+    plan::{Plan, Rule, TablePlan},
     resolve::{Resolved, decide, keys},
     stages::{Contests, Passed, Prepared, PreparedTable, Rulings, Stages},
 };
@@ -36,30 +36,12 @@ impl Stages for Nobody {
 
 fn plan() -> Plan {
     let columns: Vec<ColumnShape> = ["id", "value"].map(|name| ColumnShape::new(name, Logical::Int)).into();
-    let shape =
-        TableShape { name: "t".into(), columns: columns.clone(), key: vec![0], has_other_unique: false };
+    let shape = TableShape { name: "t".into(), columns, key: vec![0], has_other_unique: false };
     let names = Arc::new(Names::default());
     let region = names.intern("here").unwrap();
     let table = TablePlan {
-        id: TableId(0),
-        source_name: "t".into(),
-        shape: Arc::new(shape),
-        columns,
-        key_from: Vec::new(),
-        depends_on: Vec::new(),
-        priority: 0,
-        rule: Rule::None,
-        rule_name: "none".into(),
-        deletes: Deletes::Win,
         full_before_images: false,
-        archive_losers: false,
-        leaves_delete: true,
-        origin_column: None,
-        accept: Vec::new(),
-        tags: Vec::new(),
-        column_tags: HashMap::new(),
-        residency: false,
-        payload_schema: None,
+        ..TablePlan::new(TableId(0), Arc::new(shape), Rule::None, "none")
     };
     let tables = vec![table];
     Plan { tables, by_source_name: HashMap::new(), region, names, clock_skew_us: 0, value_bytes: 1 << 20 }

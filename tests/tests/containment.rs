@@ -9,7 +9,7 @@ use serde_json::json;
 /// What a guilty row says; a reason or a log line that holds it has leaked it.
 const POISON: &str = "poison anna@example.com";
 /// How the plugin misbehaves, and the code of the dead letter.
-const MODES: [(&str, &str); 7] = [
+const MODES: [(&str, &str); 10] = [
     ("trap", "trap"),
     ("loop", "fuel"),
     ("allocate", "memory"),
@@ -17,6 +17,9 @@ const MODES: [(&str, &str); 7] = [
     ("verdict-short", "bad-answer"),
     ("block-offsets", "bad-answer"),
     ("verdict-failed", "plugin-failed"),
+    ("verdict-unknown", "bad-answer"),
+    ("block-text", "bad-answer"),
+    ("write-undeclared", "bad-answer"),
 ];
 const TABLES: &str = "CREATE TABLE notes (id bigint PRIMARY KEY NOT NULL, note text);
     CREATE TABLE calls (id bigint PRIMARY KEY NOT NULL, note text);";
@@ -65,6 +68,7 @@ async fn costs_the_guilty_alone(name: &str, kind: Kind, stage: &str, mode: &str,
         let key = serde_json::from_str::<serde_json::Value>(letter.key.as_ref().unwrap()).unwrap();
         assert_eq!(key["id"].to_string().trim_matches('"'), id.to_string());
         assert_eq!(letter.sequence, sequences[80 + 2 * (id - 1)]);
+        assert_eq!(letter.table.as_deref(), Some("notes"), "{mode}: {letter:?}");
         assert_eq!((letter.stage.as_str(), letter.code.as_str()), (stage, code), "{mode}: {}", letter.reason);
         assert!(letter.reason.starts_with("plugin `bad`"), "{mode}: {}", letter.reason);
         assert!(!letter.reason.contains("anna"), "{mode}: {}", letter.reason);

@@ -19,7 +19,7 @@ pub(crate) struct Bench {
     /// Writes everything as JSON too.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Only these questions: merge, decode, read, sqlite, postgres.
+    /// Only these questions: merge, decode, read, sqlite, postgres, reload.
     #[arg(long, value_delimiter = ',', value_name = "QUESTION,..")]
     only: Vec<String>,
 }

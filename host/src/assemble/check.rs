@@ -7,7 +7,7 @@ use reconverge_streams::{sink::Sink, source::Source as _, table::TableShape};
 
 use crate::config::{Pipeline, Policy, Problem, ProcessEnvironment, SinkTarget, Source};
 
-use super::{RunError, ends, grade, lawful, plan, plugins, reload::Artifacts, sidecar};
+use super::{RunError, ends, golden, grade, lawful, plan, plugins, reload::Artifacts, sidecar};
 
 /// What a check found. Both empty is good.
 #[derive(Debug, Default)]
@@ -102,7 +102,7 @@ async fn check_sink<K: Sink>(pipeline: &Pipeline, sink: &K, found: &mut Findings
                 Err(error) => found.add(pipeline, span(), error),
                 Ok(plan) => {
                     found.configuration.extend(grade::warnings(pipeline, &Arc::new(plan)).await);
-                    match unlawful(pipeline, &shapes).await {
+                    match refused(pipeline, &shapes).await {
                         Ok(problems) => found.configuration.extend(problems),
                         Err(error) => found.add(pipeline, span(), error),
                     }
@@ -113,10 +113,15 @@ async fn check_sink<K: Sink>(pipeline: &Pipeline, sink: &K, found: &mut Findings
     }
 }
 
-async fn unlawful(pipeline: &Pipeline, shapes: &[Arc<TableShape>]) -> Result<Vec<Problem>, RunError> {
+/// Merge plugins that break required laws, and plugins that decide golden contests otherwise.
+async fn refused(pipeline: &Pipeline, shapes: &[Arc<TableShape>]) -> Result<Vec<Problem>, RunError> {
     let (pipeline, shapes) = (pipeline.clone(), shapes.to_vec());
-    let looked =
-        tokio::task::spawn_blocking(move || lawful::unlawful(&pipeline, &shapes, &Artifacts::default()));
+    let looked = tokio::task::spawn_blocking(move || {
+        let own = Artifacts::default();
+        let mut problems = golden::differing(&plugins::engine(&pipeline)?, &pipeline, &own);
+        problems.extend(lawful::unlawful(&pipeline, &shapes, &own)?);
+        Ok(problems)
+    });
     looked.await.unwrap_or_else(|cause| Err(lawful::failed(&cause.to_string())))
 }
 

@@ -13,6 +13,7 @@ mod fleet;
 mod grade;
 mod key;
 mod laws;
+mod golden;
 mod lawful;
 mod lanes;
 mod plan;

@@ -15,6 +15,7 @@ use crate::{
 
 use super::{
     RunError,
+    lanes::slots,
     plan::Asked,
     reload::{Artifacts, Split},
 };
@@ -147,8 +148,24 @@ fn limits(pipeline: &Pipeline) -> Limits {
         fuel_per_row: configured.fuel_per_row,
         answer_bytes: usize::try_from(configured.output_bytes).unwrap_or(usize::MAX),
         deadline: configured.deadline,
+        instances: instances(pipeline),
         ..Limits::default()
     }
+}
+
+/// Instances of a lane and plugin that may be alive at the same time: the one at work, one made ready for the next
+/// generation, a pair for the shadow run of a candidate, and one made ready for a canary that this lane does not decide by.
+const PER_LANE_AND_PLUGIN: u32 = 5;
+/// Instances that no lane has: those that are opened to look at a plugin, to try its laws and contests.
+const BESIDE: u32 = 16;
+
+/// Most instances at a time, all lanes of the pipeline in this process.
+fn instances(pipeline: &Pipeline) -> u32 {
+    let lanes = u32::try_from(slots(pipeline).len()).unwrap_or(u32::MAX);
+    // One plugin more than there are: one of them may run two artifacts, split by tables.
+    let plugins = u32::try_from(pipeline.plugins.len()).unwrap_or(u32::MAX).saturating_add(1);
+    let of_lanes = lanes.saturating_mul(plugins).saturating_mul(PER_LANE_AND_PLUGIN);
+    of_lanes.saturating_add(BESIDE).max(Limits::default().instances)
 }
 
 /// A plugin's error at its place in the file.
@@ -160,4 +177,33 @@ fn problem(pipeline: &Pipeline, error: &PluginError) -> Problem {
     let mut problem = pipeline.problem(span, error.to_string());
     problem.help(error.hint());
     problem
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config;
+
+    #[test]
+    fn the_more_lanes_and_plugins_the_more_instances() {
+        let of = |partitions: u32, plugins: usize| {
+            let plugin = |n: usize| {
+                format!("[[plugin]]\nname = 'p{n}'\npath = 'p.wasm'\nstage = 'filter'\ntables = ['*']\n")
+            };
+            let text = format!(
+                "[pipeline]\nname = 'p'\nregion = 'here'\n[source]\nurl = 'nats://127.0.0.1:1'\nstream = 'S'\n\
+                 subjects = 'cdc.x.{{partition}}.>'\npartitions = {partitions}\n[sink]\nurl = 'sqlite://sink.db'\n\
+                 [[table]]\nname = 't'\nkey = ['id']\npolicy = 'lww:commit-time'\n{}",
+                (0..plugins).map(plugin).collect::<String>()
+            );
+            let path = Path::new("pipeline.toml");
+            instances(&config::parse(&text, path, &config::ProcessEnvironment).unwrap())
+        };
+        assert_eq!(of(1, 1), 64, "small pipelines have the usual number");
+        // Every lane of every plugin five times, as in a canary with a shadow run beside it.
+        assert!(of(16, 3) >= 16 * 3 * 5, "{}", of(16, 3));
+        assert!(of(64, 8) >= 64 * 8 * 5, "{}", of(64, 8));
+    }
 }

@@ -16,9 +16,12 @@ use reconverge_streams::{
 };
 use serde_json::{Value, json};
 
-use super::{RunError, ends, plan, plugins, sidecar};
+use super::{
+    RunError, ends, plan, plugins,
+    sidecar::{self, Sidecar},
+};
 use crate::{
-    config::{Artifact, Pipeline, Policy, SinkTarget, Stage},
+    config::{Artifact, Pipeline, Policy, Stage},
     decode::Decoder,
     rehearse::{
         Rehearsal,
@@ -55,11 +58,12 @@ pub async fn rehearsal(
     through: u64,
     against: Option<&Path>,
 ) -> Result<Rehearsal, RunError> {
-    let shapes = shapes(pipeline).await?;
+    let sink = sidecar::read_only(pipeline).await?;
+    let shapes: Vec<_> = sink.shapes(pipeline).await?.into_iter().map(Arc::new).collect();
     let mut messages = Vec::new();
     for one in recorded {
         match one {
-            Recorded::Conflicts => messages.extend(history(pipeline).await?),
+            Recorded::Conflicts => messages.extend(history(pipeline, &sink).await?),
             Recorded::Named(path) if path.exists() => {
                 let now = jiff::Timestamp::now().as_microsecond();
                 messages.extend(recording::read(path, through, now)?);
@@ -110,23 +114,6 @@ impl From<RecordingError> for RunError {
         };
         RunError::Environment { what, hint: hint.to_owned() }
     }
-}
-
-async fn shapes(pipeline: &Pipeline) -> Result<Vec<Arc<TableShape>>, RunError> {
-    let shapes = match &pipeline.sink.target {
-        SinkTarget::Sqlite { path } if !path.exists() => {
-            return Err(RunError::Environment {
-                what: format!("there is no file {}", path.display()),
-                hint: "the tables are read from the sink: create them in it first".to_owned(),
-            });
-        }
-        SinkTarget::Sqlite { path } => ends::shapes(pipeline, &sidecar::sqlite(path)?).await?,
-        SinkTarget::Postgres { url, schema } => {
-            ends::shapes(pipeline, &sidecar::postgres(url, schema).await?).await?
-        }
-        SinkTarget::Relay { .. } => return Err(RunError::Configuration(pipeline.unsupported())),
-    };
-    Ok(shapes.into_iter().map(Arc::new).collect())
 }
 
 fn rules(pipeline: &Pipeline, shapes: &[Arc<TableShape>]) -> Result<Rules, RunError> {
@@ -188,10 +175,15 @@ async fn stream(pipeline: &Pipeline, name: &str, through: u64) -> Result<Vec<Del
 }
 
 /// The history of conflicts as changes: each decision's two sides, where their rows were archived, at their times.
-async fn history(pipeline: &Pipeline) -> Result<Vec<Delivery>, RunError> {
-    let sidecar = sidecar(pipeline).await?;
+async fn history(pipeline: &Pipeline, sink: &Sidecar) -> Result<Vec<Delivery>, RunError> {
+    if !sink.is_prepared().await? {
+        return Err(RunError::NotFound {
+            what: "the sink has no history: no pipeline has run into it".to_owned(),
+            hint: "rehearse recordings or streams with --a and --b".to_owned(),
+        });
+    }
     let query = Query { pipeline: Some(pipeline.name.clone()), limit: DECISIONS_MAX, ..Query::default() };
-    let decisions = sidecar.decisions(&query).await?;
+    let decisions = sink.decisions(&query).await?;
     let mut sides: Vec<(i64, String, Value)> = Vec::new();
     for decision in &decisions {
         let table = pipeline.tables.iter().find(|table| table.target == decision.table);

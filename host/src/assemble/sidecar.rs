@@ -53,6 +53,25 @@ pub async fn sidecar(pipeline: &Pipeline) -> Result<Sidecar, RunError> {
     }
 }
 
+/// Opens the sink that the configuration names to look at it: through this nothing can be written, not even the sidecar
+/// tables that a first run makes.
+///
+/// # Errors
+/// [`RunError::Environment`] where it cannot be reached.
+pub(super) async fn read_only(pipeline: &Pipeline) -> Result<Sidecar, RunError> {
+    match &pipeline.sink.target {
+        SinkTarget::Sqlite { path } if !path.exists() => Err(RunError::Environment {
+            what: format!("there is no file {}", path.display()),
+            hint: "the tables are read from the sink: create them in it first".to_owned(),
+        }),
+        SinkTarget::Sqlite { path } => Ok(Sidecar::Sqlite(SqliteSink::open_read_only(path)?)),
+        SinkTarget::Postgres { url, schema } => {
+            Ok(Sidecar::Postgres(PostgresSink::connect_read_only(url.expose(), schema).await?))
+        }
+        SinkTarget::Relay { .. } => Err(RunError::Configuration(pipeline.unsupported())),
+    }
+}
+
 pub(super) fn sqlite(path: &Path) -> Result<SqliteSink, RunError> {
     Ok(SqliteSink::open(path)?)
 }
@@ -62,6 +81,14 @@ pub(super) async fn postgres(url: &ConnectionUrl, schema: &str) -> Result<Postgr
 }
 
 impl Sidecar {
+    /// Whether a pipeline has ever run into it.
+    pub(super) async fn is_prepared(&self) -> Result<bool, RunError> {
+        Ok(match self {
+            Sidecar::Sqlite(sink) => sink.is_prepared().await?,
+            Sidecar::Postgres(sink) => sink.is_prepared().await?,
+        })
+    }
+
     /// The shapes of the pipeline's tables, in its order.
     pub(super) async fn shapes(&self, pipeline: &Pipeline) -> Result<Vec<TableShape>, RunError> {
         match self {

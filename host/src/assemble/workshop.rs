@@ -1,20 +1,24 @@
 //! Makes generations: plugins from their artifacts, the plan that follows from their contracts, and for each lane
 //! its rules. Used at the start and, away from the lanes, for each reload.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use reconverge_streams::{names::Names, table::TableShape};
 
 use crate::{
     config::Pipeline,
+    contests::{self, ContestFile},
     generation::{Generation, Rules, Trial},
     plugin::PluginEngine,
 };
 
-use super::{RunError, lanes, lawful, plan, plugins, reload::Artifacts};
+use super::{RunError, golden, lanes, lawful, plan, plugins, reload::Artifacts};
 
 /// See the module.
 pub(super) struct Workshop {
@@ -52,8 +56,26 @@ impl Workshop {
         })
     }
 
-    /// A generation of these artifacts: compiled, described, opened, its contracts checked against the tables, and the
-    /// laws tried where they are required. Slow work: not for a thread that serves others.
+    /// What an artifact of a plugin decides otherwise than contests that came with it say.
+    ///
+    /// # Errors
+    /// What that is, or why it cannot be told.
+    pub(super) fn decides_as(
+        &self,
+        plugin: &str,
+        artifact: &Path,
+        contests: &[ContestFile],
+    ) -> Result<(), String> {
+        let Some(plugin) = self.pipeline.plugin(plugin) else { return Ok(()) };
+        match contests::golden::difference(&self.engine, artifact, plugin.stage, contests) {
+            Ok(None) => Ok(()),
+            Ok(Some(difference)) => Err(difference),
+            Err(error) => Err(format!("its golden contests cannot be asked: {error}")),
+        }
+    }
+
+    /// A generation of these artifacts: compiled, described, opened, its contracts checked against the tables, the
+    /// pipeline's golden contests asked, and the laws tried where they are required. Slow work: not for a thread that serves others.
     ///
     /// # Errors
     /// [`RunError::Configuration`] with all that is wrong.
@@ -64,9 +86,10 @@ impl Workshop {
     ) -> Result<Generation, RunError> {
         let opened = plugins::open_with(&self.engine, &self.pipeline, &self.shapes, artifacts)?;
         let plan = plan::plan(&self.pipeline, &self.shapes, &opened.asked, Arc::clone(&self.names))?;
-        let unlawful = lawful::unlawful(&self.pipeline, &self.shapes, artifacts)?;
-        if !unlawful.is_empty() {
-            return Err(RunError::Configuration(unlawful));
+        let mut refused = golden::differing(&self.engine, &self.pipeline, artifacts);
+        refused.extend(lawful::unlawful(&self.pipeline, &self.shapes, artifacts)?);
+        if !refused.is_empty() {
+            return Err(RunError::Configuration(refused));
         }
         let plan = Arc::new(plan);
         let description = opened.generation_description();

@@ -35,6 +35,10 @@ const fn gauge(name: &'static str, labels: &'static [&'static str], meaning: &'s
     Metric { name, kind: MetricKind::Gauge, labels, meaning }
 }
 
+const fn histogram(name: &'static str, labels: &'static [&'static str], meaning: &'static str) -> Metric {
+    Metric { name, kind: MetricKind::Histogram, labels, meaning }
+}
+
 /// All metrics that the engine has.
 pub const METRICS: &[Metric] = &[
     counter(
@@ -45,6 +49,11 @@ pub const METRICS: &[Metric] = &[
     counter("reconverge_batches_total", &[], "Transactions committed by this process"),
     counter("reconverge_local_writes_total", &[], "Rows met that the application had written"),
     counter("reconverge_generations_taken_total", &["lane"], "Swaps of a lane to another plugin generation"),
+    histogram(
+        "reconverge_generation_pause_seconds",
+        &["lane"],
+        "How long a swap to another generation kept a lane from its next batch: the record in the sink included",
+    ),
     counter(
         "reconverge_reloads_refused_total",
         &["plugin"],

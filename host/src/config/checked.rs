@@ -289,10 +289,14 @@ pub struct Plugin {
     pub config: serde_json::Value,
     /// Whether the merge laws are checked before a generation goes live.
     pub laws: Laws,
+    /// Golden contests, a file or a folder, that are asked before a generation goes live.
+    pub contests: Option<PathBuf>,
     /// Where `path` stands in the file, for problems with the component.
     pub path_span: Range<usize>,
     /// Where `config` stands, else the same as `path_span`.
     pub config_span: Range<usize>,
+    /// Where `contests` stands, else the same as `path_span`.
+    pub contests_span: Range<usize>,
 }
 
 /// Where a plugin's bytes are.

@@ -78,6 +78,23 @@ impl Decision {
         words
     }
 
+    /// In words that hold no value of a row and no word of the plugin: for logs and reports.
+    #[must_use]
+    pub fn outline(&self) -> String {
+        let mut words = self.verdict.clone();
+        if !self.written.is_empty() {
+            let columns: Vec<&str> = self.written.keys().map(String::as_str).collect();
+            words.push_str(&format!(" ({})", columns.join(", ")));
+        }
+        if self.archive {
+            words.push_str(" and archive");
+        }
+        if let Some(code) = &self.code {
+            words.push_str(&format!(" [{code}]"));
+        }
+        words
+    }
+
     /// Whether it is what an author wrote down. A number may be written as one or as text, as in an envelope.
     #[must_use]
     pub fn is_as(&self, expected: &Decision) -> bool {

@@ -12,13 +12,15 @@
 //!
 //! `incoming` is the envelope of a change as a stream carries it, with defaults for what a case does not care about;
 //! it goes through the host's own decoder. In reading order: `file` is what is written, `scene` decodes it and
-//! asks the plugin by the host's own stage (`plan`, `meeting`), [`decision`] is what comes of a contest.
+//! asks the plugin by the host's own stage (`plan`, `meeting`), [`decision`] is what comes of a contest, and [`golden`]
+//! holds that against what is written down.
 
 pub mod decision;
 pub mod file;
 mod plan;
 pub mod scene;
 mod meeting;
+pub mod golden;
 pub mod bench;
 
 pub use decision::{By, Decision};

@@ -7,6 +7,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use tokio::sync::Notify;
 
 use super::Generation;
 
@@ -16,6 +17,8 @@ pub struct Live {
     now: ArcSwap<Now>,
     /// Held while `now` is replaced, so that two changes do not lose one.
     changing: Mutex<()>,
+    /// Told of each generation that is taken back.
+    undone: Notify,
 }
 
 #[derive(Clone, Debug)]
@@ -37,7 +40,7 @@ impl Live {
     #[must_use]
     pub fn new(first: Arc<Generation>) -> Self {
         let now = Now { all: first, canaries: BTreeMap::new(), before: Vec::new(), taken_back: Vec::new() };
-        Live { now: ArcSwap::from_pointee(now), changing: Mutex::new(()) }
+        Live { now: ArcSwap::from_pointee(now), changing: Mutex::new(()), undone: Notify::new() }
     }
 
     /// The generation that a lane has to decide by.
@@ -59,6 +62,7 @@ impl Live {
     pub fn publish(&self, generation: Arc<Generation>) {
         self.change(|now| {
             let old = std::mem::replace(&mut now.all, generation);
+            old.unready();
             now.canaries.clear();
             now.before.push(old);
             if now.before.len() > KEPT {
@@ -74,6 +78,11 @@ impl Live {
                 now.canaries.insert(lane.clone(), Arc::clone(generation));
             }
         });
+    }
+
+    /// Ends a generation that some lanes alone decide by: they go on under the one of all lanes. Nothing is wrong with it.
+    pub fn withdraw(&self, number: u64) {
+        self.change(|now| now.canaries.retain(|_, canary| canary.number() != number));
     }
 
     /// Takes a generation back: its lanes go on under the one before it. Returns the number of that one; `None`
@@ -94,7 +103,15 @@ impl Live {
                 now.taken_back.push((number, why.to_owned()));
             }
         });
+        if gone_to.is_some() {
+            self.undone.notify_one();
+        }
         gone_to
+    }
+
+    /// Ends when a generation has been taken back since it ended last. One may wait for it at a time.
+    pub async fn undone(&self) {
+        self.undone.notified().await;
     }
 
     /// Why a generation was taken back; `None` where it was not.
@@ -114,6 +131,8 @@ impl Live {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn generation(number: u64) -> Arc<Generation> {
@@ -140,6 +159,18 @@ mod tests {
         assert_eq!(lanes(&live), (1, 1));
     }
 
+    #[tokio::test]
+    async fn who_published_a_generation_is_told_that_it_was_taken_back_and_need_not_look() {
+        let live = Live::new(generation(1));
+        live.publish(generation(2));
+        let told = async || tokio::time::timeout(Duration::ZERO, live.undone()).await.is_ok();
+        assert!(!told().await, "nothing was");
+        live.take_back(2, "faults");
+        assert!(told().await);
+        live.take_back(2, "again");
+        assert!(!told().await, "it was not live any more");
+    }
+
     #[test]
     fn a_canary_is_one_lanes_until_it_is_everyones_or_nobodys() {
         let live = Live::new(generation(1));
@@ -150,8 +181,13 @@ mod tests {
         assert_eq!(lanes(&live), (1, 1));
         let third = generation(3);
         live.publish_on(&["bulk".to_owned()], &third);
+        live.withdraw(3);
+        assert_eq!(lanes(&live), (1, 1), "and it may come again");
+        assert_eq!(live.taken_back(3), None);
+        live.publish_on(&["bulk".to_owned()], &third);
         live.publish(third);
-        assert_eq!(lanes(&live), (3, 3));
+        live.withdraw(3);
+        assert_eq!(lanes(&live), (3, 3), "it is everyone's");
         assert_eq!(live.take_back(3, "faults"), Some(1));
     }
 }

@@ -97,6 +97,11 @@ impl Generation {
         Ok(())
     }
 
+    /// Lets go of rules that no lane has taken: a lane that comes back to this generation makes its own.
+    pub fn unready(&self) {
+        self.ready.lock().expect("no holder panics").clear();
+    }
+
     /// A lane's rules: those that were made ready, else made now.
     ///
     /// # Errors

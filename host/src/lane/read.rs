@@ -56,6 +56,14 @@ impl<R: Reader> Reading<R> {
             None => self.batches.decoded(decoder).await,
         }
     }
+
+    /// What was decoded ahead, under other rules.
+    fn decode_again(&mut self, decoder: &Arc<Decoder>) {
+        self.ahead = self.ahead.take().map(|ahead| Ahead {
+            batch: ahead.batch.map(|batch| follow::decoded_again(batch, decoder)),
+            under: Arc::clone(decoder),
+        });
+    }
 }
 
 impl<S: Source, K: Sink> Lane<'_, S, K> {
@@ -102,7 +110,7 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
             if reading.until.is_reached(claim.checkpoint().scanned.max(claim.checkpoint().sequence)) {
                 return Ok(());
             }
-            self.follow(claim, generation).await?;
+            self.swap(reading, claim, generation).await?;
             if self.is_over_limit(claim).await? {
                 tokio::select! {
                     biased;
@@ -131,6 +139,28 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
             }
             self.apply((batch, decoder), reading, claim, generation, report).await?;
         }
+    }
+
+    /// Takes the generation that is live now. What was read ahead is decoded again here and not later, so that what is
+    /// measured is all that the swap keeps a batch waiting.
+    async fn swap(
+        &mut self,
+        reading: &mut Reading<S::Reader>,
+        claim: &mut K::Claim,
+        generation: &mut i64,
+    ) -> Result<(), LaneError> {
+        let (begun, from) = (Instant::now(), self.followed.number());
+        self.follow(claim, generation).await?;
+        if self.followed.number() == from {
+            return Ok(());
+        }
+        reading.decode_again(&self.decoder);
+        let (lane, pause) = (self.settings.claim.lane.to_string(), begun.elapsed());
+        let pause_us = u64::try_from(pause.as_micros()).unwrap_or(u64::MAX);
+        tracing::info!(lane = %lane, generation = *generation, pause_us, "generation.swapped");
+        metrics::histogram!("reconverge_generation_pause_seconds", "lane" => lane)
+            .record(pause.as_secs_f64());
+        Ok(())
     }
 
     /// Commits a batch, and decodes the next one meanwhile.

@@ -31,7 +31,7 @@ pub struct Limits {
     pub log_before_residency: bool,
     /// Bytes of a plugin file.
     pub artifact_bytes: u64,
-    /// Instances that may live at the same time: plugins times lanes, and as many again for a reload.
+    /// Instances that may live at the same time; a pipeline's is made from its lanes and plugins.
     pub instances: u32,
 }
 

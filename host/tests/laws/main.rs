@@ -72,6 +72,35 @@ fn every_broken_rule_is_found_and_named() {
     }
 }
 
+/// Each law has a rule that it finds when it is the only one that is looked at, and that is what is reported: so a law
+/// that stops looking is missed, although another might have found the same rule.
+#[test]
+fn every_law_finds_by_itself_what_it_is_for() {
+    for (law, fault) in [
+        (Law::Total, "null-trap"),
+        (Law::Deterministic, "counting"),
+        (Law::Batching, "batch-size"),
+        // What is delivered again the host drops unasked: only a rule that remembers its calls is moved by it.
+        (Law::Redelivery, "counting"),
+        (Law::Idempotent, "adding-counter"),
+        (Law::Commutative, "tie-by-arrival"),
+        (Law::Associative, "cyclic"),
+        (Law::Agreement, "archive-one-side"),
+        (Law::Monotone, "epoch-as-text"),
+    ] {
+        let others = Law::ALL.into_iter().filter(|other| *other != law).collect();
+        let effort = Effort { without: others, ..Effort::default() };
+        let config = json!({ "fault": fault });
+        let mut case = cases("broken", &config, &[Deletes::Win]).remove(0);
+        let found = broken(check(&mut case.subject, &effort, &[], |_, _| ()).unwrap());
+        assert_eq!(found.iter().map(|b| b.law).collect::<Vec<_>>(), [law], "{fault}: {found:#?}");
+        let mut good = cases("schedule-merge", &json!({}), &[Deletes::Win]).remove(0);
+        let quick = Effort { cases: 20, ..effort };
+        let found = broken(check(&mut good.subject, &quick, &[], |_, _| ()).unwrap());
+        assert!(found.is_empty(), "{law}: {found:#?}");
+    }
+}
+
 #[test]
 fn written_columns_that_depend_on_the_side_are_found() {
     let found = laws_of("broken", &json!({ "fault": "writes-its-side" }), Deletes::Win);

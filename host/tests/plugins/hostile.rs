@@ -26,6 +26,11 @@ fn module(parts: &str, run: &str) -> Vec<u8> {
 
 /// The same with so many pages of memory from the start.
 fn module_of(pages: u32, parts: &str, run: &str) -> Vec<u8> {
+    componentize(core_module(pages, parts, run), Stage::Merge).unwrap()
+}
+
+/// The core module alone.
+fn core_module(pages: u32, parts: &str, run: &str) -> Vec<u8> {
     // At 16: the descriptor. At 64: the answer of `open`, one contract at 80 with two columns at 112. At 256: texts.
     let text = format!(
         r#"(module
@@ -65,7 +70,7 @@ fn module_of(pages: u32, parts: &str, run: &str) -> Vec<u8> {
                 (call $list (i32.const 540) (i32.const 2048) (i32.const 0))
                 (i32.const 512)))"#
     );
-    componentize(wat::parse_str(text).unwrap(), Stage::Merge).unwrap()
+    wat::parse_str(text).unwrap()
 }
 
 fn written(folder: &Path, name: &str, bytes: &[u8]) -> PluginSpec {
@@ -269,6 +274,30 @@ fn a_file_with_any_bit_flipped_or_cut_anywhere_harms_nobody() {
     assert!(refused > tried / 2, "{refused} of {tried} are refused");
     fs::write(&path, &sound).unwrap();
     assert!(inspect(&engine, &path).is_ok(), "the host goes on");
+}
+
+#[test]
+fn a_core_module_that_is_no_component_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bare.wasm");
+    fs::write(&path, core_module(2, "", "")).unwrap();
+    let error = inspect(&engine(|_| ()), &path).unwrap_err();
+    let told = "plugin `bare` cannot run: its file is a core module without the description of a component";
+    assert_eq!(error.to_string(), told);
+    assert!(error.hint().contains("build it with reconverge-sdk"), "{}", error.hint());
+}
+
+#[test]
+fn one_name_for_two_things_is_refused() {
+    let second = "(func (export \"describe\") (result i32) (i32.const 0))";
+    let error = componentize(core_module(2, second, ""), Stage::Merge).unwrap_err();
+    assert!(format!("{error:?}").contains("duplicate export name"), "{error:?}");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("imports.wasm");
+    let both = "(component (import \"a:b/c@1.0.0\" (instance)) (import \"a:b/c@1.0.0\" (instance)))";
+    fs::write(&path, wat::parse_str(both).unwrap()).unwrap();
+    let error = inspect(&engine(|_| ()), &path).unwrap_err().to_string();
+    assert!(error.starts_with("plugin `imports` cannot run: "), "{error}");
 }
 
 #[test]

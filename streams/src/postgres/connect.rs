@@ -27,6 +27,9 @@ const SETTINGS: &str = "SET TimeZone = 'UTC'; SET DateStyle = 'ISO, MDY'; SET In
     SET standard_conforming_strings = on; SET client_encoding = 'UTF8'; SET client_min_messages = 'error'; \
     SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '60s'";
 
+/// The server itself refuses every write of a session that only looks.
+const READ_ONLY: &str = "SET default_transaction_read_only = on";
+
 /// A lane looks rows up by key and does nothing else. Without these a plan made while a table was empty would
 /// stay: a scan of the whole table for each key, for as long as the statement is prepared.
 const LANE_SETTINGS: &str = "SET plan_cache_mode = 'force_generic_plan'; SET enable_seqscan = off; \
@@ -37,6 +40,7 @@ const LANE_SETTINGS: &str = "SET plan_cache_mode = 'force_generic_plan'; SET ena
 pub(super) struct Server {
     config: Config,
     tls: Option<MakeRustlsConnect>,
+    is_read_only: bool,
 }
 
 impl Server {
@@ -66,13 +70,22 @@ impl Server {
         if tls.is_none() {
             config.ssl_mode(SslMode::Disable);
         }
-        Ok(Server { config, tls })
+        Ok(Server { config, tls, is_read_only: false })
+    }
+
+    /// The same server, for sessions that cannot write.
+    pub(super) fn read_only(self) -> Self {
+        Server { is_read_only: true, ..self }
     }
 
     /// A connection for reads and for the sidecar's upkeep.
     pub(super) async fn connect(&self) -> Result<Client, SinkError> {
         let client = self.open().await.map_err(|e| unreachable_or_setup(&e))?;
-        client.batch_execute(SETTINGS).await.map_err(|e| fate::sink_error(&e, "setting up a session"))?;
+        let failed = |e: Error| fate::sink_error(&e, "setting up a session");
+        client.batch_execute(SETTINGS).await.map_err(failed)?;
+        if self.is_read_only {
+            client.batch_execute(READ_ONLY).await.map_err(failed)?;
+        }
         let version = client.query_one("SELECT current_setting('server_version_num')::int", &[]).await;
         let version: i32 =
             version.map_err(|e| fate::sink_error(&e, "asking for the server's version"))?.get(0);

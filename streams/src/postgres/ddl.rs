@@ -44,8 +44,7 @@ async fn make(client: &Client) -> Result<(), Error> {
     client.batch_execute("BEGIN").await?;
     client.batch_execute(LOCK).await?;
     // Looked at first, because `IF NOT EXISTS` still demands the right to create.
-    let there = client.query_one("SELECT to_regclass('reconverge.failover') IS NOT NULL", &[]).await?;
-    if there.get(0) {
+    if is_there(client).await? {
         return Ok(());
     }
     client.batch_execute(TABLES).await?;
@@ -54,6 +53,12 @@ async fn make(client: &Client) -> Result<(), Error> {
                   sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())) \
                   ON CONFLICT DO NOTHING";
     client.execute(secret, &[&LAYOUT]).await.map(drop)
+}
+
+/// Whether all tables are there; looks at the last one that `TABLES` makes.
+pub(super) async fn is_there(client: &Client) -> Result<bool, Error> {
+    let there = client.query_one("SELECT to_regclass('reconverge.failover') IS NOT NULL", &[]).await?;
+    Ok(there.get(0))
 }
 
 /// All that is wrong with the sidecar; nothing where there is none yet and we may make one.

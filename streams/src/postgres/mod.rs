@@ -114,10 +114,30 @@ impl PostgresSink {
     /// # Errors
     /// As [`PostgresSink::connect`].
     pub async fn connect_in(url: &str, schema: &str) -> Result<Self, SinkError> {
-        let server = connect::Server::parse(url)?;
+        Self::connect_to(connect::Server::parse(url)?, schema).await
+    }
+
+    /// Connects to look at the database: the server refuses every write of these sessions.
+    ///
+    /// # Errors
+    /// As [`PostgresSink::connect`].
+    pub async fn connect_read_only(url: &str, schema: &str) -> Result<Self, SinkError> {
+        Self::connect_to(connect::Server::parse(url)?.read_only(), schema).await
+    }
+
+    async fn connect_to(server: connect::Server, schema: &str) -> Result<Self, SinkError> {
         let shared = Shared { server, schema: schema.into(), reads: Mutex::new(None) };
         shared.reads().await?;
         Ok(PostgresSink { shared: Arc::new(shared) })
+    }
+
+    /// Whether the sidecar tables are there: what [`Sink::prepare`] makes.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn is_prepared(&self) -> Result<bool, SinkError> {
+        let client = self.shared.reads().await?;
+        ddl::is_there(&client).await.map_err(|e| fate::sink_error(&e, "looking for the sidecar tables"))
     }
 }
 

@@ -78,7 +78,7 @@ mod errors;
 
 pub use claim::SqliteClaim;
 
-use thread::Thread;
+use thread::{Access, Thread};
 
 /// A database file that takes rows.
 #[derive(Debug)]
@@ -86,6 +86,7 @@ pub struct SqliteSink {
     writer: Arc<Writer>,
     reader: OnceCell<Thread>,
     path: Arc<Path>,
+    access: Access,
     clock: Clock,
 }
 
@@ -118,12 +119,25 @@ impl SqliteSink {
     /// # Errors
     /// [`SinkError::Setup`] where there is no such file, it is no database, or it may not be written.
     pub fn open(path: &Path) -> Result<Self, SinkError> {
-        let thread = Thread::open(path, "sqlite-write")?;
+        Self::open_for(path, Access::Write)
+    }
+
+    /// Opens a database file to look at it: nothing can be written through it, and nothing of the file changes.
+    ///
+    /// # Errors
+    /// [`SinkError::Setup`] where there is no such file or it is no database.
+    pub fn open_read_only(path: &Path) -> Result<Self, SinkError> {
+        Self::open_for(path, Access::Read)
+    }
+
+    fn open_for(path: &Path, access: Access) -> Result<Self, SinkError> {
+        let thread = Thread::open(path, access, "sqlite-write")?;
         let system = || jiff::Timestamp::now().as_microsecond();
         Ok(SqliteSink {
             writer: Arc::new(Writer { thread, turns: Arc::default() }),
             reader: OnceCell::new(),
             path: path.into(),
+            access,
             clock: Clock(Arc::new(system)),
         })
     }
@@ -137,7 +151,18 @@ impl SqliteSink {
 
     /// The thread that reads, on a connection of its own.
     async fn reader(&self) -> Result<&Thread, SinkError> {
-        self.reader.get_or_try_init(async || Thread::open(&self.path, "sqlite-read")).await
+        self.reader.get_or_try_init(async || Thread::open(&self.path, self.access, "sqlite-read")).await
+    }
+
+    /// Whether the sidecar tables are there: what [`Sink::prepare`] makes.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn is_prepared(&self) -> Result<bool, SinkError> {
+        let found = self.reader().await?.run(|conn| ddl::layout(conn)).await?;
+        let found =
+            found.map_err(|e| errors::sink_error("the sidecar tables could not be looked for", &e))?;
+        Ok(found == ddl::Layout::Known)
     }
 }
 

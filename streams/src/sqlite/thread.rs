@@ -17,6 +17,15 @@ const STATEMENTS_MAX: usize = 256;
 
 type Work = Box<dyn FnOnce(&mut Connection) + Send>;
 
+/// What a connection may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Everything.
+    Write,
+    /// Look: SQLite itself refuses every write, the journal's mode is left as it is.
+    Read,
+}
+
 /// The thread, from outside. It ends when this is dropped and the work sent before is done.
 #[derive(Debug)]
 pub(super) struct Thread {
@@ -25,8 +34,8 @@ pub(super) struct Thread {
 
 impl Thread {
     /// Opens the file, which must be there, and starts the thread. `name` is the thread's.
-    pub(super) fn open(path: &Path, name: &str) -> Result<Self, SinkError> {
-        let mut conn = connect(path)?;
+    pub(super) fn open(path: &Path, access: Access, name: &str) -> Result<Self, SinkError> {
+        let mut conn = connect(path, access)?;
         let (work, inbox) = mpsc::channel::<Work>();
         let run = move || {
             while let Ok(work) = inbox.recv() {
@@ -69,7 +78,7 @@ impl From<ThreadEnded> for SinkError {
     }
 }
 
-fn connect(path: &Path) -> Result<Connection, SinkError> {
+fn connect(path: &Path, access: Access) -> Result<Connection, SinkError> {
     if !path.exists() {
         return Err(SinkError::Setup {
             what: format!("there is no database at {}", path.display()),
@@ -77,9 +86,16 @@ fn connect(path: &Path) -> Result<Connection, SinkError> {
         });
     }
     let failed = |e: rusqlite::Error| errors::sink_error(&format!("cannot open {}", path.display()), &e);
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let conn = Connection::open_with_flags(path, flags).map_err(failed)?;
+    let mode = match access {
+        Access::Write => OpenFlags::SQLITE_OPEN_READ_WRITE,
+        Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
+    };
+    let conn = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(failed)?;
     conn.busy_timeout(BUSY_WAIT).map_err(failed)?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    if access == Access::Read {
+        return Ok(conn);
+    }
     if conn.is_readonly(MAIN_DB).map_err(failed)? {
         return Err(SinkError::Setup {
             what: format!("{} may be read but not written", path.display()),
@@ -90,6 +106,5 @@ fn connect(path: &Path) -> Result<Connection, SinkError> {
     // anew must not take its children along, and `depends_on` keeps children behind their parents.
     conn.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = OFF;")
         .map_err(failed)?;
-    conn.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     Ok(conn)
 }

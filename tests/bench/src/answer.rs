@@ -12,6 +12,8 @@ pub(crate) enum Unit {
     NanosPerEvent,
     /// More is better.
     EventsPerSecond,
+    /// Less is better.
+    Micros,
 }
 
 impl Unit {
@@ -19,6 +21,7 @@ impl Unit {
         match self {
             Unit::NanosPerEvent => "ns/event",
             Unit::EventsPerSecond => "events/s",
+            Unit::Micros => "us",
         }
     }
 }

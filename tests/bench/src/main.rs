@@ -2,8 +2,8 @@
 //! docs/performance says what each number means.
 //!
 //! In the order of a run: `scale` says how much is done, `random` and `workload` make the changes that every contestant
-//! gets, `desk`, `stream`, `pipeline` and `plain` are what they are run with, `merge`, `decode`, `read` and `sinks` are
-//! the questions, `trial` lets contestants take turns, `answer` holds what came out, `table` and `report` tell it.
+//! gets, `desk`, `stream`, `pipeline` and `plain` are what they are run with, `merge`, `decode`, `read`, `sinks` and
+//! `reload` are the questions, `trial` lets contestants take turns, `answer` holds what came out, `table` and `report` tell it.
 //! Never a part of the product; everything is on this machine's loopback, and nothing is left behind.
 
 mod scale;
@@ -21,6 +21,7 @@ mod merge;
 mod decode;
 mod read;
 mod sinks;
+mod reload;
 mod report;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -63,6 +64,8 @@ enum Question {
     Sqlite,
     /// `JetStream` to PostgreSQL.
     Postgres,
+    /// The pause of a swap to another plugin generation.
+    Reload,
 }
 
 fn main() -> ExitCode {
@@ -108,6 +111,10 @@ fn ask(question: Question, runtime: &Runtime, scale: &Scale, report: &mut Report
             let server = Postgres::builder().durable().start()?;
             report.setting("PostgreSQL", runtime.block_on(report::settings(&server.url("postgres")))?);
             sinks::ask(runtime, scale, &Kind::Postgres(Box::new(server)))
+        }
+        Question::Reload => {
+            let server = Postgres::builder().durable().start()?;
+            reload::ask(runtime, scale, &[Kind::Sqlite, Kind::Postgres(Box::new(server))])
         }
     }
 }

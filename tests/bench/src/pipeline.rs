@@ -102,7 +102,7 @@ pub(crate) async fn check(folder: &Path, file: &str) -> Result<()> {
 }
 
 /// The program in a folder with a pipeline file, with nothing of the tester's environment.
-fn command(folder: &Path, file: &str) -> Result<Command> {
+pub(crate) fn command(folder: &Path, file: &str) -> Result<Command> {
     let path = folder.join("pipeline.toml");
     std::fs::write(&path, file).with_context(|| format!("writing {}", path.display()))?;
     let mut command = Command::new(program()?);
@@ -115,7 +115,7 @@ fn command(folder: &Path, file: &str) -> Result<Command> {
     Ok(command)
 }
 
-fn succeeded(output: &Output) -> Result<()> {
+pub(crate) fn succeeded(output: &Output) -> Result<()> {
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         bail!("reconverge failed ({})\n{}", output.status, said.trim_end());

@@ -44,7 +44,7 @@ impl Kind {
         }
     }
 
-    fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         match self {
             Kind::Sqlite => "sqlite",
             Kind::Postgres(_) => "postgres",
@@ -52,7 +52,7 @@ impl Kind {
     }
 
     /// An empty table in a database of its own.
-    fn fresh(&self, runtime: &Runtime, number: usize) -> Result<Place<'_>> {
+    pub(crate) fn fresh(&self, runtime: &Runtime, number: usize) -> Result<Place<'_>> {
         let folder = scratch("bench-sink")?;
         let ddl = desk::workload_ddl(1);
         let database = match self {
@@ -72,7 +72,7 @@ fn database_name(number: usize) -> String {
 }
 
 /// One run's database. Gone when it is dropped.
-struct Place<'a> {
+pub(crate) struct Place<'a> {
     kind: &'a Kind,
     number: usize,
     database: Database,
@@ -94,7 +94,12 @@ impl Place<'_> {
         }
     }
 
-    fn folder(&self) -> PathBuf {
+    /// Where the database is.
+    pub(crate) fn url(&self) -> String {
+        self.database.url()
+    }
+
+    pub(crate) fn folder(&self) -> PathBuf {
         self.folder.path().to_path_buf()
     }
 }

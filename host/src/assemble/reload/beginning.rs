@@ -7,6 +7,7 @@ use super::{Artifacts, Deployment, Placed, Shelf, signature};
 use crate::{
     assemble::{RunError, ends},
     config::{Artifact, Pipeline, Plugin},
+    contests::{ContestFile, golden},
     generation::Promotion,
     plugin::{ARTIFACT_BYTES, Digest},
 };
@@ -129,4 +130,19 @@ pub(super) async fn fetched(store: &PluginStore, shelf: &Shelf, sha256: &str) ->
     let signature = store.kept(&signature::name(sha256)).await.map_err(|error| error.to_string())?;
     let signature = signature.and_then(|bytes| String::from_utf8(bytes).ok());
     Ok((shelf.put(&bytes).map_err(|error| error.to_string())?, signature))
+}
+
+/// The golden contests that came with an artifact, from the store.
+pub(super) async fn contests(store: &PluginStore, sha256: &str) -> Result<Vec<ContestFile>, String> {
+    let found = store.kept(&contests_name(sha256)).await.map_err(|error| error.to_string())?;
+    let bytes = found.ok_or_else(|| format!("the store has no golden contests {sha256}"))?;
+    if Digest::of(&bytes).to_string() != sha256 {
+        return Err(format!("the store holds other golden contests under {sha256}"));
+    }
+    golden::unbundled(&bytes).map_err(|why| format!("its golden contests cannot be read: {why}"))
+}
+
+/// What golden contests are called in the store.
+pub(super) fn contests_name(sha256: &str) -> String {
+    format!("{sha256}.contests")
 }

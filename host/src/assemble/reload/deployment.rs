@@ -13,6 +13,9 @@ pub struct Deployment {
     /// The artifact that ran before; what `rollback` goes back to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<String>,
+    /// SHA-256 of the golden contests that came with the artifact, in the store as `SHA-256.contests`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contests: Option<String>,
     /// When it goes live.
     #[serde(default)]
     pub promotion: Promotion,

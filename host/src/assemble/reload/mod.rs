@@ -1,7 +1,7 @@
 //! Hot reload: from a changed file or a deployment in the store to a generation that lanes take, all of it away from
 //! them. In the order in which it goes: `files` and `follow` tell what has changed, `signature` and `shelf` make sure
-//! of the bytes, the workshop makes a generation of them, `candidate` tries it on recent batches, and it is published
-//! in [`Live`]. What failed on the way is told and changes nothing; what fails after it is taken back by its lane.
+//! of the bytes, the workshop makes a generation of them that decides golden contests as they say, `candidate` tries it
+//! on recent batches, and `publish` puts it into [`Live`]. What failed on the way is told and changes nothing; what fails after it is taken back by its lane.
 
 mod beginning;
 mod candidate;
@@ -9,6 +9,7 @@ mod deployment;
 mod files;
 mod follow;
 mod operate;
+mod publish;
 mod say;
 mod shelf;
 mod signature;
@@ -20,6 +21,7 @@ use tokio::{task::JoinSet, time};
 
 use crate::{
     config::Pipeline,
+    contests::ContestFile,
     generation::{Compared, Generation, Live, Promotion, Recent, Trial, Verdict},
     lane::Lanes,
     plugin::ARTIFACT_BYTES,
@@ -31,13 +33,13 @@ pub(super) use self::{
     beginning::{Beginning, beginning},
     shelf::{Artifacts, Placed, Shelf, Split},
 };
-use self::{candidate::Candidate, files::Files, follow::Follower};
+use self::{candidate::Candidate, files::Files, follow::Follower, publish::Published};
 pub use self::{
     deployment::{Deployment, Phase, Report},
     operate::{Operator, Standing, Wish},
 };
 
-/// How often a shadow run looks for new batches, and a published generation for having been taken back.
+/// How often a shadow run looks for new batches. Without one nothing ticks.
 const TICK: Duration = Duration::from_millis(100);
 /// How often a process says again how it stands to a deployment.
 const SAID_AGAIN: Duration = Duration::from_secs(30);
@@ -57,11 +59,11 @@ pub(super) struct Reloader {
     pub(super) process: String,
 }
 
-/// What was published last of a plugin, while it may still be taken back.
-struct Published {
-    number: u64,
-    before: Artifacts,
-    deployment: Option<(u64, Deployment)>,
+/// An artifact that may become a generation, and what came with it.
+struct Offered {
+    placed: Placed,
+    signature: Option<String>,
+    contests: Vec<ContestFile>,
 }
 
 /// The reloader at work.
@@ -88,12 +90,12 @@ impl Reloader {
         }
         let mut follower = self.store.clone().map(Follower::new);
         let (candidate, published, said) = (None, BTreeMap::new(), BTreeMap::new());
+        let live = Arc::clone(&self.live);
         let mut work = Work { by: self, candidate, published, said, saying: JoinSet::new() };
         let mut tick = time::interval(TICK);
         let mut again = time::interval(SAID_AGAIN);
         tick.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
         loop {
-            let needs_tick = work.candidate.is_some() || !work.published.is_empty();
             tokio::select! {
                 Some(plugin) = async { files.as_mut()?.next().await }, if files.is_some() => {
                     work.file_changed(&pipeline, &plugin).await;
@@ -101,9 +103,9 @@ impl Reloader {
                 Some(entry) = async { follower.as_mut()?.next().await }, if follower.is_some() => {
                     work.deployed(entry).await;
                 }
-                _ = tick.tick(), if needs_tick => work.tick().await,
+                () = live.undone() => work.see_taken_back().await,
+                _ = tick.tick(), if work.candidate.is_some() => work.tick().await,
                 _ = again.tick(), if !work.said.is_empty() => work.say_again(),
-                else => std::future::pending::<()>().await,
             }
         }
     }
@@ -117,12 +119,20 @@ impl Reloader {
     }
 
     /// Makes a generation and its rules for the lanes of this process, on a thread for slow work.
-    async fn admitted(&self, artifacts: Artifacts) -> Result<Arc<Generation>, String> {
+    async fn admitted(
+        &self,
+        artifacts: Artifacts,
+        plugin: &str,
+        placed: &Placed,
+        contests: Vec<ContestFile>,
+    ) -> Result<Arc<Generation>, String> {
         let workshop = Arc::clone(&self.workshop);
+        let (plugin, artifact) = (plugin.to_owned(), placed.path.clone());
         let lanes: Vec<String> = self.lanes.iter().map(|lane| lane.key().clone()).collect();
         let trial = self.trial();
         let made = tokio::task::spawn_blocking(move || {
             let generation = workshop.generation(&artifacts, Some(trial)).map_err(|error| words(&error))?;
+            workshop.decides_as(&plugin, &artifact, &contests)?;
             lanes.iter().try_for_each(|lane| generation.make_ready(lane))?;
             Ok(Arc::new(generation))
         });
@@ -154,7 +164,8 @@ impl Work {
             max_faults: self.by.reload().max_faults,
             ..Promotion::default()
         };
-        self.offer(plugin, placed, signature.as_deref(), promotion, None).await;
+        let offered = Offered { placed, signature, contests: Vec::new() };
+        self.offer(plugin, offered, promotion, None).await;
     }
 
     /// The store says something of a plugin.
@@ -179,6 +190,7 @@ impl Work {
         let runs = self.by.running.by_plugin.get(&plugin).is_some_and(|placed| placed.sha256 == sha256);
         let is_split = self.by.running.split.as_ref().is_some_and(|split| split.plugin == plugin);
         if runs && !deployment.is_canary() && !is_split {
+            self.settled(&plugin, revision, &deployment);
             self.candidate.take_if(|candidate| candidate.plugin == plugin);
             let phase = if deployment.taken_back.is_some() { Phase::TakenBack } else { Phase::Live };
             let why = deployment.taken_back.clone();
@@ -196,27 +208,30 @@ impl Work {
             self.tick().await;
             return;
         }
-        match self.fetched(&sha256).await {
-            Ok((placed, signature)) => {
+        match self.fetched(&deployment).await {
+            Ok(offered) => {
                 let promotion = deployment.promotion;
-                let deployment = Some((revision, deployment));
-                self.offer(&plugin, placed, signature.as_deref(), promotion, deployment).await;
+                self.offer(&plugin, offered, promotion, Some((revision, deployment))).await;
             }
             Err(why) => self.say(&plugin, revision, &sha256, Phase::Refused, Some(why), Compared::default()),
         }
     }
 
-    async fn fetched(&mut self, sha256: &str) -> Result<(Placed, Option<String>), String> {
+    async fn fetched(&mut self, deployment: &Deployment) -> Result<Offered, String> {
         let store = self.by.store.as_ref().ok_or("deployments are not followed")?;
-        beginning::fetched(store, &self.by.shelf, sha256).await
+        let (placed, signature) = beginning::fetched(store, &self.by.shelf, &deployment.sha256).await?;
+        let contests = match &deployment.contests {
+            Some(digest) => beginning::contests(store, digest).await?,
+            None => Vec::new(),
+        };
+        Ok(Offered { placed, signature, contests })
     }
 
     /// A new artifact of a plugin: checked, and tried if it is fit.
     async fn offer(
         &mut self,
         plugin: &str,
-        placed: Placed,
-        signature: Option<&str>,
+        Offered { placed, signature, contests }: Offered,
         promotion: Promotion,
         deployment: Option<(u64, Deployment)>,
     ) {
@@ -236,9 +251,9 @@ impl Work {
         }
         let signed = std::fs::read(&placed.path)
             .map_err(|cause| cause.to_string())
-            .and_then(|bytes| signature::check(&self.by.reload().trusted_keys, &bytes, signature));
+            .and_then(|bytes| signature::check(&self.by.reload().trusted_keys, &bytes, signature.as_deref()));
         let admitted = match signed {
-            Ok(()) => self.by.admitted(artifacts.clone()).await,
+            Ok(()) => self.by.admitted(artifacts.clone(), plugin, &placed, contests).await,
             Err(why) => Err(why),
         };
         match admitted {
@@ -260,9 +275,8 @@ impl Work {
         }
     }
 
-    /// Tries the candidate further, and sees whether a lane has taken a published generation back.
+    /// Tries the candidate further.
     async fn tick(&mut self) {
-        self.see_taken_back().await;
         let Some(mut candidate) = self.candidate.take() else { return };
         let (before, verdict) =
             (candidate.compared.clone(), candidate.tried(&self.by.recent, &self.by.live).await);
@@ -281,70 +295,6 @@ impl Work {
                 tracing::error!(plugin, digest = candidate.sha256, differ, error = why, "reload.refused");
                 self.say_of(&candidate, Phase::Refused, Some(why));
             }
-        }
-    }
-
-    async fn publish(&mut self, candidate: Candidate) {
-        let asked = candidate.deployment.as_ref().map_or(Vec::new(), |(_, d)| d.lanes.clone());
-        let is_canary = candidate.deployment.as_ref().is_some_and(|(_, d)| d.is_canary());
-        let (plugin, generation) = (candidate.plugin.clone(), Arc::clone(&candidate.generation));
-        let before = self.by.running.clone();
-        if asked.is_empty() {
-            self.by.live.publish(Arc::clone(&generation));
-            self.by.running = candidate.artifacts.clone();
-        } else {
-            let of_lane =
-                |name: &str| asked.iter().any(|a| a == name || name.split('/').nth(2) == Some(a.as_str()));
-            let lanes: Vec<String> =
-                self.by.lanes.iter().map(|lane| lane.key().clone()).filter(|name| of_lane(name)).collect();
-            self.by.live.publish_on(&lanes, &generation);
-        }
-        let (digest, number, differ) =
-            (candidate.sha256.as_str(), generation.number(), candidate.compared.differ);
-        tracing::info!(plugin, digest, generation = number, canary = is_canary, differ, "reload.published");
-        self.say_of(&candidate, if is_canary { Phase::Canary } else { Phase::Live }, None);
-        let deployment = candidate.deployment.clone();
-        self.published.insert(plugin.clone(), Published { number, before, deployment });
-        if let Some((revision, deployment)) = candidate.deployment
-            && deployment.promotion != Promotion::default()
-        {
-            // The others need not wait for what this process has seen, nor this one after a restart.
-            let settled = Deployment { promotion: Promotion::default(), ..deployment };
-            self.write(&plugin, settled, revision).await;
-        }
-    }
-
-    /// A lane took a generation back: the plugin is what it was before, for all processes.
-    async fn see_taken_back(&mut self) {
-        let gone = self.published.iter().find_map(|(plugin, published)| {
-            Some((plugin.clone(), self.by.live.taken_back(published.number)?))
-        });
-        let Some((plugin, why)) = gone else { return };
-        let Some(published) = self.published.remove(&plugin) else { return };
-        self.by.running = published.before;
-        let Some((revision, deployment)) = published.deployment else { return };
-        let sha256 = deployment.sha256.clone();
-        self.say(&plugin, revision, &sha256, Phase::TakenBack, Some(why.clone()), Compared::default());
-        if let Some(previous) = deployment.previous.clone() {
-            let back = Deployment {
-                sha256: previous,
-                previous: Some(sha256),
-                promotion: Promotion::default(),
-                lanes: Vec::new(),
-                tables: Vec::new(),
-                taken_back: Some(why),
-                by: self.by.process.clone(),
-                ..deployment
-            };
-            self.write(&plugin, back, revision).await;
-        }
-    }
-
-    /// Writes a deployment on; where another process was quicker, its word holds.
-    async fn write(&mut self, plugin: &str, deployment: Deployment, replaces: u64) {
-        let Some(store) = &self.by.store else { return };
-        if let Err(error) = store.deploy(plugin, deployment.to_bytes(), replaces).await {
-            tracing::warn!(plugin, %error, "deployments.not_written");
         }
     }
 }

@@ -6,10 +6,11 @@ use std::path::Path;
 use reconverge_streams::jetstream::PluginStore;
 use serde::Serialize;
 
-use super::{Deployment, Report, signature};
+use super::{Deployment, Report, beginning, signature};
 use crate::{
     assemble::{RunError, ends},
     config::{Artifact, Pipeline, Plugin},
+    contests::{ContestFile, golden},
     generation::Promotion,
     plugin::{ARTIFACT_BYTES, Digest},
 };
@@ -23,6 +24,8 @@ pub struct Wish {
     pub lanes: Vec<String>,
     /// At first for these tables alone.
     pub tables: Vec<String>,
+    /// Golden contests that every process asks it before it goes live.
+    pub contests: Vec<ContestFile>,
     /// Deploy although another one is pinned.
     pub force: bool,
     /// Who asks.
@@ -87,9 +90,11 @@ impl<'a> Operator<'a> {
             Some(before) => Some(before.sha256),
             None => self.kept_file(known).await?,
         };
-        let Wish { promotion, lanes, tables, force: _, by } = wish;
+        let contests = self.kept_contests(&wish.contests).await?;
+        let Wish { promotion, lanes, tables, contests: _, force: _, by } = wish;
+        let (pinned, taken_back) = (false, None);
         let deployment =
-            Deployment { sha256, previous, promotion, lanes, tables, pinned: false, taken_back: None, by };
+            Deployment { sha256, previous, contests, promotion, lanes, tables, pinned, taken_back, by };
         self.write(plugin, &deployment, revision).await
     }
 
@@ -108,6 +113,7 @@ impl<'a> Operator<'a> {
         let back = Deployment {
             sha256: previous,
             previous: Some(now.sha256),
+            contests: None,
             promotion: Promotion::default(),
             lanes: Vec::new(),
             tables: Vec::new(),
@@ -184,6 +190,27 @@ impl<'a> Operator<'a> {
             self.store.keep(&signature::name(&sha256), signature.as_bytes()).await?;
         }
         Ok(sha256)
+    }
+
+    /// Keeps golden contests; the digest of the piece. None for none.
+    async fn kept_contests(&self, files: &[ContestFile]) -> Result<Option<String>, RunError> {
+        if files.is_empty() {
+            return Ok(None);
+        }
+        let bytes = golden::bundled(files);
+        if bytes.len() > golden::BUNDLE_BYTES {
+            return Err(RunError::NotFound {
+                what: format!(
+                    "the golden contests have {} bytes, at most {} go with a plugin",
+                    bytes.len(),
+                    golden::BUNDLE_BYTES
+                ),
+                hint: "name the files that matter with --golden".to_owned(),
+            });
+        }
+        let sha256 = Digest::of(&bytes).to_string();
+        self.store.keep(&beginning::contests_name(&sha256), &bytes).await?;
+        Ok(Some(sha256))
     }
 
     /// The entry's revision (0 where there is none) and what it says.

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::{
     cli::{arguments::Global, exit::Exit, failure::Failure, output},
-    contests::{ContestFile, ContestsError, Decision, Outcome, Scene},
+    contests::{ContestFile, ContestsError, Decision, Outcome, Scene, golden},
 };
 
 use super::{arguments::Test, place::Place};
@@ -67,24 +67,16 @@ impl Tested {
     fn take(&mut self, file: &mut ContestFile, outcome: Outcome, update: bool) -> Result<(), Failure> {
         let path = file.path.clone();
         let entry = &mut file.contests[outcome.contest];
-        let expected: Option<Decision> = match &entry.expect {
-            None => None,
-            Some(expect) => Some(serde_json::from_value(expect.clone()).map_err(|cause| {
-                let what = format!("`expect` is no decision: {cause}");
-                ContestsError::Line { path: path.clone(), line: entry.line, what }
-            })?),
-        };
+        let (judged, expected) = golden::judged(&path, entry, &outcome)?;
         let found = outcome.decision;
-        let is_same = expected.as_ref().is_some_and(|expected| found.is_as(expected));
-        let verdict = match (&expected, &outcome.alone) {
-            (_, Some(_)) => "differs",
-            (Some(_), None) if is_same => "same",
-            (_, None) if update => {
+        let verdict = match judged {
+            golden::Verdict::Same => "same",
+            _ if update && outcome.alone.is_none() => {
                 entry.expect = serde_json::to_value(&found).ok();
                 "updated"
             }
-            (Some(_), None) => "differs",
-            (None, None) => "unexpected",
+            golden::Verdict::Differs => "differs",
+            golden::Verdict::Unexpected => "unexpected",
         };
         match verdict {
             "same" => self.passed += 1,

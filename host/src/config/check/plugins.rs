@@ -48,6 +48,8 @@ impl Checker<'_> {
                     .as_ref()
                     .map_or_else(|| Json::Object(Default::default()), |c| object(c.value())),
                 laws: plugin.laws.as_ref().map_or(Laws::default(), |laws| *laws.value()),
+                contests: plugin.contests.as_ref().map(|contests| self.path(contests)),
+                contests_span: plugin.contests.as_ref().map_or(path.span(), At::span),
                 path_span: path.span(),
                 config_span: plugin.config.as_ref().map_or(path.span(), At::span),
             });

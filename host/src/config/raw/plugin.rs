@@ -30,4 +30,7 @@ pub(in crate::config) struct Plugin {
     /// Refuse a generation of a merge plugin that breaks the merge laws?
     #[schemars(extend("default" = "unchecked"))]
     pub laws: Option<At<Laws>>,
+    /// Golden contests that every artifact of this plugin has to pass before it decides: a file or a folder of them
+    /// (`*.jsonl`), relative to this file's folder.
+    pub contests: Option<At<String>>,
 }

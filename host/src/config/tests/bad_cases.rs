@@ -331,6 +331,12 @@ pub(super) const CASES: &[Bad] = &[
     ),
     bad(
         "[[table]]",
+        "[[plugin]]\nname = \"p\"\npath = \"p.wasm\"\nstage = \"filter\"\ntables = [\"*\"]\n\
+         [[plugin]]\nname = \"p\"\npath = \"q.wasm\"\nstage = \"filter\"\ntables = [\"*\"]\n[[table]]",
+        &["pipeline.toml:18:8", "plugin `p` stands twice", "first here"],
+    ),
+    bad(
+        "[[table]]",
         "[[plugin]]\nname = \"p\"\npath = \"p.wasm\"\nstage = \"filter\"\n[[table]]",
         &["pipeline.toml:12:1", "plugin `p` is bound to no table"],
     ),

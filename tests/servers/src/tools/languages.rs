@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use super::{install, on_path};
 use crate::place::project_root;
@@ -27,9 +27,13 @@ pub struct LanguageTools {
 /// When one cannot be had; with what to do.
 pub fn language_tools() -> Result<LanguageTools> {
     go()?;
-    let npm = install::once(BROUGHT[0], with_npm)?;
-    let python = install::once(BROUGHT[1], |folder| install::with_pip("languages/python.txt", folder))
-        .context("hint: install Python 3 with pip")?;
+    let npm = match on_path("npm") {
+        Some(npm) => install::once(BROUGHT[0], |folder| with_npm(&npm, folder)),
+        None => Err(anyhow!("there is no npm")),
+    };
+    let npm = npm.map_err(|cause| lacking("JavaScript and AssemblyScript", &cause, NPM_HINT))?;
+    let python = install::once(BROUGHT[1], |folder| install::with_pip("languages/python.txt", folder));
+    let python = python.map_err(|cause| lacking("Python and C", &cause, PIP_HINT))?;
     Ok(LanguageTools { path: vec![npm.join("node_modules/.bin"), python.join("bin")], python })
 }
 
@@ -44,11 +48,45 @@ pub fn go() -> Result<PathBuf> {
     }
 }
 
-fn with_npm(folder: &Path) -> Result<()> {
-    let Some(npm) = on_path("npm") else { bail!("there is no npm\nhint: apt-get install nodejs npm") };
+const NPM_HINT: &str = "apt-get install nodejs npm, and let npm reach its registry (`npm ping` tells); what was brought once is kept in \
+     target/tools";
+const PIP_HINT: &str = "install Python 3 with pip, and let pip reach its index (`pip download ziglang` tells); what was brought once is \
+     kept in target/tools";
+
+/// What cannot be brought, in the words of who tried, and that the other tests need none of it.
+fn lacking(languages: &str, cause: &anyhow::Error, hint: &str) -> anyhow::Error {
+    anyhow!(
+        "the tools that build plugins in {languages} cannot be brought: {cause:#}\nhint: {hint}; without `--languages` \
+         the tests need neither"
+    )
+}
+
+fn with_npm(npm: &Path, folder: &Path) -> Result<()> {
     for file in ["package.json", "package-lock.json"] {
         std::fs::copy(project_root().join("tests/servers/languages").join(file), folder.join(file))
             .with_context(|| format!("copying {file}"))?;
     }
     install::run(Command::new(npm).args(["ci", "--no-audit", "--no-fund"]).current_dir(folder))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_download_that_fails_is_told_in_the_words_of_who_tried_with_what_to_do() {
+        let folder = crate::scratch("npm").unwrap();
+        let npm = folder.path().join("npm");
+        std::fs::write(&npm, "#!/bin/sh\necho 'npm error code ENOTFOUND' >&2\nexit 1\n").unwrap();
+        std::fs::set_permissions(&npm, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let failed = with_npm(&npm, folder.path()).unwrap_err();
+        let words = lacking("JavaScript and AssemblyScript", &failed, NPM_HINT).to_string();
+        for part in
+            ["build plugins in JavaScript", "npm error code ENOTFOUND", "\nhint: ", "without `--languages`"]
+        {
+            assert!(words.contains(part), "lacks {part}: {words}");
+        }
+    }
 }

@@ -34,8 +34,11 @@ pub(in crate::cli) enum DeployCommand {
 /// `plugin deploy`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Deploy {
-    /// The plugin's file
+    /// The plugin's file, or the folder that `plugin build` builds
     pub file: PathBuf,
+    /// Golden contests that go with it, a file or a folder of them; without it `contests/` of the plugin's folder
+    #[arg(long, value_name = "PATH")]
+    pub golden: Option<PathBuf>,
     /// Its name in the pipeline; without it the name that the plugin gives itself
     #[arg(long, value_name = "NAME")]
     pub plugin: Option<String>,

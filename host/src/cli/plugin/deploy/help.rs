@@ -5,7 +5,8 @@ use crate::cli::{exit::exit_codes, help::more};
 pub(super) const DEPLOY: &str = "\
 Stores a plugin file by its digest at the NATS server and points the pipeline at it. Every process that runs the \
 pipeline admits it by itself, away from its lanes: signature, imports, compilation, configuration, contract against the \
-tables. Then it decides the last batches once more beside the live generation, and what differs is shown. Only then it \
+tables, and the golden contests: those of the pipeline file, and those that lie in `contests/` of the plugin's folder, \
+which go into the store with it. Then it decides the last batches once more beside the live generation, and what differs is shown. Only then it \
 goes live, between two batches, at a sequence that the sink records.
 
 A generation that fails too often in its first minutes ([reload] trial and max_faults) is taken back by itself: the \
@@ -13,8 +14,9 @@ batch is decided by the one before, and the deployment is turned back for all pr
 
 Ends with 1 where a process refuses it; nothing has changed there then.";
 pub(super) const DEPLOY_MORE: &str = more!(
-    reads: "pipeline.toml and the plugin file (and FILE.minisig); writes the buckets reconverge-plugins and reconverge-deployments.",
+    reads: "pipeline.toml, the plugin file (and FILE.minisig), its contests; writes the buckets reconverge-plugins and reconverge-deployments.",
     "reconverge plugin deploy schedule_merge.wasm --plugin wfm-schedules",
+    "reconverge plugin deploy ./schedule-merge                         # what it built, with its contests/",
     "reconverge plugin deploy new.wasm --shadow-changes 10000 --max-diff 0",
     "reconverge plugin deploy new.wasm --shadow-for 30m --by-hand      # then: plugin status, plugin promote",
     "reconverge plugin deploy new.wasm --lane bulk                     # a canary; then: plugin promote",

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 use crate::{
     assemble::{Operator, Phase, Report, Standing, Wish},
     config::Pipeline,
+    contests::ContestFile,
     generation::Promotion,
     plugin,
 };
@@ -22,6 +23,7 @@ use super::super::{
     logging::{Bar, Loudness},
     output::{self, grouped, or_dash},
 };
+use super::place::Place;
 use arguments::Deploy;
 pub(in crate::cli) use arguments::DeployCommand;
 
@@ -72,9 +74,14 @@ async fn deploy(
     operator: &Operator<'_>,
     asked: &Deploy,
 ) -> Result<Exit, Failure> {
+    let place = Place::of(&asked.file)?;
+    let contests = match asked.golden.as_ref().or(place.contests.as_ref()) {
+        Some(golden) => ContestFile::read_all(golden)?,
+        None => Vec::new(),
+    };
     let name = match &asked.plugin {
         Some(name) => name.clone(),
-        None => own_name(pipeline, &asked.file)?,
+        None => own_name(pipeline, &place.file)?,
     };
     let shadow = asked.shadow_for.unwrap_or_default();
     let promotion = Promotion {
@@ -90,8 +97,8 @@ async fn deploy(
         return Err(Failure::new(Exit::Configuration, format!("the pipeline has no table `{table}`"))
             .hint(format!("its tables are {}", names.join(", "))));
     }
-    let wish = Wish { promotion, lanes, tables, force: asked.force, by: asked.by.by.clone() };
-    let revision = operator.deploy(&name, &asked.file, wish).await?;
+    let wish = Wish { promotion, lanes, tables, contests, force: asked.force, by: asked.by.by.clone() };
+    let revision = operator.deploy(&name, &place.file, wish).await?;
     if asked.no_wait {
         output::show(global.json, &operator.standing(&name).await?, told)?;
         return Ok(Exit::Done);

@@ -22,6 +22,7 @@ fn demo(folder: &str, sink: &str) -> Command {
 fn told(output: &Output) -> String {
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{}\n{out}\n{err}", output.status);
+    assert!(!err.contains("event: connected"), "libraries are not heard at this level:\n{err}");
     out.into_owned()
 }
 

@@ -4,7 +4,14 @@
 use std::io::{self, IsTerminal, Write};
 
 use indicatif::ProgressBar;
-use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+use tracing::{Level, Metadata};
+use tracing_subscriber::{
+    EnvFilter, Layer,
+    filter::{FilterExt, filter_fn},
+    fmt::{self, MakeWriter},
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
 
 use crate::config::LogFormat;
 
@@ -13,8 +20,8 @@ use super::{exit::Exit, failure::Failure};
 /// The variable that sets levels by hand, such as `warn,reconverge=debug`.
 const LEVELS: &str = "RECONVERGE_LOG";
 
-/// Libraries that print what goes over the wire where they are asked for more than this: rows, that is.
-const KEPT_QUIET: [&str; 2] = ["async_nats=info", "tokio_postgres=info"];
+/// Libraries that print what goes over the wire, rows that is, where they are asked for more than `info`.
+const KEPT_QUIET: [&str; 2] = ["async_nats", "tokio_postgres"];
 
 /// How much is logged of our own modules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,20 +65,26 @@ pub(super) fn start(loudness: Loudness, format: LogFormat, bar: &Bar) -> Result<
         })?,
         _ => EnvFilter::new(loudness.directives()),
     };
-    let quiet = KEPT_QUIET.iter().filter_map(|directive| directive.parse().ok());
-    let filter = quiet.fold(filter, EnvFilter::add_directive);
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(bar.clone());
-    let started = match format {
+    let filter = filter.and(filter_fn(may_be_heard));
+    let lines = fmt::layer().with_writer(bar.clone());
+    let log = match format {
         LogFormat::Line => {
             let coloured = io::stderr().is_terminal()
                 && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-            log.with_ansi(coloured).with_target(false).try_init()
+            lines.with_ansi(coloured).with_target(false).with_filter(filter).boxed()
         }
-        LogFormat::Json => log.json().flatten_event(true).try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).with_filter(filter).boxed(),
     };
+    let started = tracing_subscriber::registry().with(log).try_init();
     // Only a test in the same process can have started one before.
     drop(started);
     Ok(())
+}
+
+/// Whether no row can stand in it, whatever levels are asked for.
+fn may_be_heard(metadata: &Metadata<'_>) -> bool {
+    let library = metadata.target().split("::").next().unwrap_or_default();
+    *metadata.level() <= Level::INFO || !KEPT_QUIET.contains(&library)
 }
 
 /// The place for talk: stderr, with a progress bar kept below what is written, where there is one.

@@ -182,3 +182,42 @@ async fn a_batch_in_order_remembers_each_row_as_it_was_written() {
     let found = world.stands(&mut claim, 0, &[&["1"], &["2"], &["3"], &["4"]], &[]).await;
     assert!(found.keys.iter().all(|k| k.local.is_none() && k.version.as_ref().is_some_and(|v| v.standing == StandingKind::Row)));
 }
+
+#[tokio::test]
+async fn a_version_that_is_written_anew_makes_no_new_entries_in_indexes() {
+    let world = world_of("CREATE TABLE notes (id int PRIMARY KEY, a text)", &[("notes", &["id"])]).await;
+    let mut claim = world.claim().await;
+    for at in 0..5 {
+        let mut batch = world.batch(at);
+        batch.upsert(0, &[("id", Some("1")), ("a", Some("x"))]);
+        batch.run(&mut claim).await;
+    }
+    claim.release().await;
+    // The server counts what a session did when it ends.
+    drop(claim);
+    let of_versions = "FROM pg_stat_user_tables WHERE relname = 'version'";
+    world.until(&format!("SELECT n_tup_upd = 4 {of_versions}")).await;
+    let hot = world.ask(&format!("SELECT n_tup_hot_upd::text {of_versions}")).await;
+    assert_eq!(hot.as_deref(), Some("4"));
+}
+
+#[tokio::test]
+async fn versions_that_are_written_are_found_by_place_from_an_empty_table_on() {
+    let world = world_of("CREATE TABLE notes (id int PRIMARY KEY, a text)", &[("notes", &["id"])]).await;
+    let mut claim = world.claim().await;
+    let keys: Vec<String> = (1..=50).map(|key| key.to_string()).collect();
+    for round in 0..8 {
+        let mut batch = world.batch(50 * round);
+        for key in &keys {
+            batch.upsert(0, &[("id", Some(key)), ("a", Some("x"))]);
+        }
+        batch.run(&mut claim).await;
+    }
+    claim.release().await;
+    drop(claim);
+    let of_versions = "FROM pg_stat_user_tables WHERE relname = 'version'";
+    world.until(&format!("SELECT n_tup_upd = 350 {of_versions}")).await;
+    // Each of the seven later batches reads its fifty versions once, by key; what it writes, it finds by place.
+    let read = world.ask(&format!("SELECT (seq_tup_read + idx_tup_fetch)::text {of_versions}")).await;
+    assert_eq!(read.as_deref(), Some("350"));
+}

@@ -104,8 +104,9 @@ pub struct Ruling {
     pub verdict: Verdict,
     /// Whether the author asks to archive the loser.
     pub archive: bool,
-    /// Why, in the author's words.
-    pub reason: Option<Arc<str>>,
+    /// Why, in the author's words: index into [`Rulings::reasons`]. A number, because a shared text would be counted up
+    /// and down for each ruling, which costs as much as all else that is done for it.
+    pub reason: Option<u32>,
 }
 
 /// See [`Ruling`].
@@ -128,10 +129,20 @@ pub enum Verdict {
 pub struct Rulings {
     /// One per contest, in order.
     pub rulings: Vec<Ruling>,
+    /// What the rulings give as reasons.
+    pub reasons: Vec<Arc<str>>,
     /// Written columns; empty where the contract writes none.
     pub written: Columns,
     /// The table column index of each written column.
     pub written_columns: Vec<usize>,
+}
+
+impl Rulings {
+    /// Why a ruling is as it is.
+    #[must_use]
+    pub fn reason(&self, ruling: &Ruling) -> Option<&Arc<str>> {
+        self.reasons.get(ruling.reason? as usize)
+    }
 }
 
 /// What the stages before the transaction say of a change.

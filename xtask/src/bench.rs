@@ -13,13 +13,16 @@ use crate::steps::Step;
 /// What can be asked of the measuring. What it says of itself stands in docs/performance.
 #[derive(Args)]
 pub(crate) struct Bench {
-    /// Smaller sizes: less than three minutes after the build, good for a look.
+    /// Smaller sizes: less than ten minutes after the build, good for a look.
     #[arg(long)]
     quick: bool,
     /// Writes everything as JSON too.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Only these questions: merge, decode, read, sqlite, postgres, reload.
+    /// Writes a picture (SVG) of each answer into this folder.
+    #[arg(long, value_name = "FOLDER")]
+    plots: Option<PathBuf>,
+    /// Only these questions: merge, decode, read, sqlite, postgres, reload, range, latency, life.
     #[arg(long, value_delimiter = ',', value_name = "QUESTION,..")]
     only: Vec<String>,
 }
@@ -43,10 +46,13 @@ impl Bench {
         if self.quick {
             words.push("--quick".to_owned());
         }
-        if let Some(file) = &self.json {
-            // The program runs in the project's root, the file is meant from here.
-            let file = std::path::absolute(file).context("finding the folder of the JSON file")?;
-            words.extend(["--json".to_owned(), file.display().to_string()]);
+        for (word, path) in [("--json", &self.json), ("--plots", &self.plots)] {
+            if let Some(path) = path {
+                // The program runs in the project's root, the path is meant from here.
+                let path =
+                    std::path::absolute(path).with_context(|| format!("finding the folder of {word}"))?;
+                words.extend([word.to_owned(), path.display().to_string()]);
+            }
         }
         if !self.only.is_empty() {
             words.extend(["--only".to_owned(), self.only.join(",")]);
@@ -64,9 +70,13 @@ mod tests {
         let asked = Bench {
             quick: true,
             json: Some("/tmp/it.json".into()),
+            plots: Some("/tmp/plots".into()),
             only: vec!["read".into(), "merge".into()],
         };
-        assert_eq!(asked.words().unwrap(), ["--quick", "--json", "/tmp/it.json", "--only", "read,merge"]);
-        assert!(Bench { quick: false, json: None, only: vec![] }.words().unwrap().is_empty());
+        assert_eq!(
+            asked.words().unwrap(),
+            ["--quick", "--json", "/tmp/it.json", "--plots", "/tmp/plots", "--only", "read,merge"]
+        );
+        assert!(Bench { quick: false, json: None, plots: None, only: vec![] }.words().unwrap().is_empty());
     }
 }

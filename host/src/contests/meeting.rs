@@ -147,7 +147,8 @@ impl Scene {
             }
         };
         decision.archive = ruling.archive;
-        decision.reason = decision.reason.or_else(|| ruling.reason.as_deref().map(str::to_owned));
+        decision.reason =
+            decision.reason.or_else(|| rulings.reason(ruling).map(|reason| (**reason).to_owned()));
         decision
     }
 }

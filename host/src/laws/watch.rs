@@ -166,7 +166,12 @@ fn said(rulings: &Rulings, i: usize, contests: &Contests<'_>) -> Said {
         Verdict::Delete => ("delete".to_owned(), None),
         Verdict::Refuse(refusal) => (format!("refused ({})", refusal.code), None),
     };
-    Said { verdict, archive: ruling.archive, written, reason: ruling.reason.as_deref().map(str::to_owned) }
+    Said {
+        verdict,
+        archive: ruling.archive,
+        written,
+        reason: rulings.reason(ruling).map(|reason| (**reason).to_owned()),
+    }
 }
 
 impl std::fmt::Display for Said {

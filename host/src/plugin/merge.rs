@@ -49,6 +49,7 @@ pub(super) fn merge(
         projection,
         written: Written::new(&projection.writes),
         rulings: Vec::with_capacity(contests.rows.len()),
+        reasons: Vec::new(),
     };
     worker.ask(
         projection,
@@ -76,9 +77,9 @@ pub(super) fn merge(
         },
         |range, answer| verdicts.take(range, answer),
     );
-    let Verdicts { written, rulings, .. } = verdicts;
+    let Verdicts { written, rulings, reasons, .. } = verdicts;
     let written_columns = projection.writes.iter().map(|write| write.column).collect();
-    Rulings { rulings, written: written.columns, written_columns }
+    Rulings { rulings, reasons, written: written.columns, written_columns }
 }
 
 /// Every contest refused for the same cause.
@@ -150,6 +151,7 @@ struct Verdicts<'a> {
     /// One row per row in `rulings`.
     written: Written,
     rulings: Vec<Ruling>,
+    reasons: Vec<Arc<str>>,
 }
 
 impl Verdicts<'_> {
@@ -163,17 +165,22 @@ impl Verdicts<'_> {
                 return self.rulings.push(refused(self.contests, fault.code(), reason));
             }
         };
-        let reasons: Vec<Arc<str>> =
-            answered.reasons.iter().map(|reason| self.program.tame(reason).into()).collect();
+        let first = u32::try_from(self.reasons.len()).expect("a call has few reasons");
+        self.reasons.extend(answered.reasons.iter().map(|reason| Arc::from(self.program.tame(reason))));
         for i in 0..range.len() {
-            let reason = answered.reason(i).map(|reason| Arc::clone(&reasons[reason]));
+            let reason = answered.reason(i).and_then(|reason| Some(first + u32::try_from(reason).ok()?));
             let ruling = self.ruling(answered, i, reason);
             self.rulings.push(ruling);
         }
     }
 
-    fn ruling(&mut self, answered: &Answered<'_>, i: usize, reason: Option<Arc<str>>) -> Ruling {
+    fn ruling(&mut self, answered: &Answered<'_>, i: usize, reason: Option<u32>) -> Ruling {
         let said = answered.verdicts[i];
+        // Nearly all rulings are one of these two, and where nothing is written nothing is left.
+        if let (0 | 1, true) = (said & !ARCHIVE, self.projection.writes.is_empty()) {
+            let verdict = if said & 1 == 0 { Verdict::Keep } else { Verdict::Take };
+            return Ruling { verdict, archive: said & ARCHIVE != 0, reason };
+        }
         let (code, archive) =
             if said == FAILED { (FAILED, false) } else { (said & !ARCHIVE, said & ARCHIVE != 0) };
         if code != WRITE {
@@ -207,9 +214,9 @@ impl Verdicts<'_> {
         taken.map(|()| Verdict::Write(row)).map_err(|cause| cause.to_string())
     }
 
-    fn refused(&self, code: &'static str, what: &str, reason: Option<Arc<str>>) -> Ruling {
+    fn refused(&self, code: &'static str, what: &str, reason: Option<u32>) -> Ruling {
         let told = reason.filter(|_| !self.projection.is_guarded);
-        let because = told.map(|reason| format!(": {reason}")).unwrap_or_default();
+        let because = told.map(|reason| format!(": {}", self.reasons[reason as usize])).unwrap_or_default();
         refused(self.contests, code, format!("{} {what}{because}", self.program.label))
     }
 }

@@ -102,7 +102,7 @@ impl TableResolver<'_> {
         self.keep_merged(incoming, ordering, stands, merged);
         if outcome != Disposition::NoOp {
             let applied = Some(row).filter(|_| outcome == Disposition::Merged);
-            self.remember_merged(incoming, outcome, said, applied, &before, both);
+            self.remember_merged(incoming, outcome, said, applied, before.stood(), both);
         }
         Fate::Done(incoming.let_go.unwrap_or(outcome))
     }

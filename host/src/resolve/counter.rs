@@ -46,14 +46,14 @@ impl TableResolver<'_> {
             column.push_int(*sum);
         }
         written.end_row();
-        self.merged = Rulings { rulings: Vec::new(), written, written_columns: counters.clone() };
+        self.merged = Rulings { written, written_columns: counters.clone(), ..Rulings::default() };
         if ordering != Ordering::Greater {
             return self.add_to_standing(incoming, &before, said);
         }
         if incoming.delete || incoming.let_go.is_some() {
             return self.keep_sums(incoming, &before, said);
         }
-        let (row, kept) = match self.fill(incoming, &before, Some(0)) {
+        let (row, kept) = match self.fill(incoming, Some(0)) {
             Ok(filled) => filled,
             Err(Lacking(column)) => return self.lacking(incoming, column),
         };
@@ -61,7 +61,7 @@ impl TableResolver<'_> {
         let own = counters.iter().zip(&sums).all(|(&c, sum)| value(&self.batch.after, c, at) == *sum);
         let outcome = if own { Disposition::Applied } else { Disposition::Merged };
         self.stand(incoming, Stands::Live(row), Some(kept));
-        self.remember(incoming, outcome, said, Some(row).filter(|_| !own), &before);
+        self.remember(incoming, outcome, said, Some(row).filter(|_| !own), before.stood());
         Fate::Done(outcome)
     }
 
@@ -131,7 +131,7 @@ impl TableResolver<'_> {
         let kept: ColumnSet = (0..self.table.columns.len()).filter(unchanged).collect();
         self.stand_mixed(incoming, stands, kept);
         let applied = Some(row).filter(|_| outcome == Disposition::Merged);
-        self.remember(incoming, outcome, said, applied, before);
+        self.remember(incoming, outcome, said, applied, before.stood());
         Fate::Done(incoming.let_go.unwrap_or(outcome))
     }
 
@@ -142,7 +142,7 @@ impl TableResolver<'_> {
         let outcome = if stood { Disposition::Deleted } else { Disposition::NoOp };
         if incoming.delete {
             self.stand(incoming, Stands::Tombstone(Some(row)), None);
-            self.remember(incoming, outcome, said, None, before);
+            self.remember(incoming, outcome, said, None, before.stood());
         } else {
             self.stand(incoming, Stands::Absence(Some(row)), None);
         }

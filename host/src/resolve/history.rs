@@ -14,7 +14,7 @@ use crate::{
     stages::{Arenas, RowRef},
 };
 
-use super::state::{KeyState, Stands};
+use super::state::{Stands, Stood};
 
 /// What decided, and what it said.
 #[derive(Clone, Debug)]
@@ -31,7 +31,7 @@ pub(super) struct Met<'a> {
     pub(super) change: &'a Change,
     pub(super) at: Micros,
     pub(super) incoming: Option<RowRef>,
-    pub(super) before: &'a KeyState,
+    pub(super) before: Stood,
     pub(super) arenas: Arenas<'a>,
 }
 

@@ -55,29 +55,38 @@ pub fn keyed(batch: &Batch, plan: &Plan, from: u64, swept: &[(TableId, Vec<Vec<u
     (keyed, wanted)
 }
 
+/// Why a key is among those of a batch.
+enum Mention {
+    /// This change is of it.
+    Bears(u32),
+    /// This change's key was it before.
+    MovedFrom(u32),
+    /// A kept row is looked at.
+    Swept,
+}
+
 fn distinct<'a>(table: &'a TableBatch, swept: impl Iterator<Item = &'a Vec<u8>>) -> KeyedTable {
-    let mut places: HashMap<&[u8], Option<u32>> = HashMap::with_capacity(table.changes.len());
-    for row in 0..table.changes.len() {
-        let bearer = u32::try_from(row).ok();
-        let place = places.entry(table.key(row)).or_insert(bearer);
-        *place = place.or(bearer);
-        if let Some(old) = moved_from(table, row) {
-            places.entry(old).or_insert(None);
+    let rows = (0..).take(table.changes.len());
+    let bears = rows.clone().map(|row| (table.key(row as usize), Mention::Bears(row)));
+    let moved = rows.filter_map(|row| Some((moved_from(table, row as usize)?, Mention::MovedFrom(row))));
+    let swept = swept.map(|key| (key.as_slice(), Mention::Swept));
+    let mut mentions: Vec<(&[u8], Mention)> = bears.chain(moved).chain(swept).collect();
+    // Stable, so that of one key the changes that bear it come first, in stream order.
+    mentions.sort_by_key(|(key, _)| *key);
+    let mut keyed = KeyedTable { of_change: vec![0; table.changes.len()], ..KeyedTable::default() };
+    for (place, same) in (0..).zip(mentions.chunk_by(|a, b| a.0 == b.0)) {
+        keyed.keys.push(same[0].0.to_vec());
+        keyed.bearer.push(if let Mention::Bears(row) = same[0].1 { Some(row) } else { None });
+        for (_, mention) in same {
+            match *mention {
+                Mention::Bears(row) => keyed.of_change[row as usize] = place,
+                Mention::MovedFrom(row) => _ = keyed.moved_from.insert(row, place),
+                Mention::Swept => {}
+            }
         }
     }
-    swept.for_each(|key| _ = places.entry(key).or_insert(None));
-    let mut sorted: Vec<(&[u8], Option<u32>)> = places.into_iter().collect();
-    sorted.sort_unstable_by_key(|(key, _)| *key);
-    let index: HashMap<&[u8], u32> = (0..).zip(&sorted).map(|(i, (key, _))| (*key, i)).collect();
-    KeyedTable {
-        of_change: (0..table.changes.len()).map(|row| index[table.key(row)]).collect(),
-        moved_from: (0..table.changes.len())
-            .filter_map(|row| Some((u32::try_from(row).ok()?, index[moved_from(table, row)?])))
-            .collect(),
-        bearer: sorted.iter().map(|(_, bearer)| *bearer).collect(),
-        keys: sorted.iter().map(|(key, _)| key.to_vec()).collect(),
-        asked: vec![None; sorted.len()],
-    }
+    keyed.asked = vec![None; keyed.keys.len()];
+    keyed
 }
 
 /// The key that the create half of a key change came from.

@@ -102,10 +102,11 @@ fn upsert(
     groups: &mut HashMap<ColumnSet, usize>,
     writes: &mut TableWrites,
 ) -> Option<(u32, u32)> {
-    let columns = written_columns(table, state, row);
-    let group = *groups.entry(columns.iter().copied().collect()).or_insert_with(|| {
+    let group = *groups.entry(written_columns(table, state, row)).or_insert_with_key(|written| {
+        let all = 0..table.table.shape.columns.len();
+        let columns: Vec<usize> = all.filter(|c| written.contains(*c)).collect();
         let rows = Columns::new(columns.iter().map(|&c| table.table.shape.columns[c].logical));
-        writes.upserts.push(Upserts { columns: columns.clone(), rows, changes: Vec::new() });
+        writes.upserts.push(Upserts { columns, rows, changes: Vec::new() });
         writes.upserts.len() - 1
     });
     let upserts = &mut writes.upserts[group];
@@ -126,7 +127,7 @@ fn upsert(
 /// The columns that the sink must be given: all but the generated ones, those that are as the sink has them, and
 /// those that the source does not have. Such a column gets null where the sink still holds the cells of a row that
 /// went within this batch, unless the database has a better default.
-fn written_columns(table: &TableResolver<'_>, state: &KeyState, row: RowRef) -> Vec<usize> {
+fn written_columns(table: &TableResolver<'_>, state: &KeyState, row: RowRef) -> ColumnSet {
     let cells = table.arenas().of(row.arena);
     let stale = state.broken && state.in_sink != InSink::No;
     let wanted = |c: &usize| {

@@ -64,13 +64,22 @@ pub fn equal_and_sent(columns: &[usize], arenas: &Arenas<'_>, incoming: RowRef, 
         && by_columns(columns, arenas, incoming, current) == Ordering::Equal
 }
 
-/// The tie chain. `later` tells that incoming is of a source that has changed the key before, at a later position.
+/// The sink's columns in the order of their names: what the canonical bytes of a whole row are made of.
+#[must_use]
+pub fn by_name(table: &TablePlan) -> Vec<usize> {
+    let mut columns: Vec<usize> = (0..table.shape.columns.len()).collect();
+    columns.sort_by(|&a, &b| table.shape.columns[a].name.cmp(&table.shape.columns[b].name));
+    columns
+}
+
+/// The tie chain. `later` tells that incoming is of a source that has changed the key before, at a later position;
+/// `columns` are those of [`by_name`].
 #[must_use]
 pub fn tie(
     incoming: &Side,
     current: &Side,
     later: bool,
-    table: &TablePlan,
+    columns: &[usize],
     arenas: &Arenas<'_>,
     names: &Names,
 ) -> Tie {
@@ -87,16 +96,14 @@ pub fn tie(
     if later {
         return decided(Ordering::Greater, "tie:position");
     }
-    let bytes = |side: &Side| side.row.map(|row| canonical_row(table, arenas, row));
+    let bytes = |side: &Side| side.row.map(|row| canonical_row(columns, arenas, row));
     decided(bytes(incoming).cmp(&bytes(current)), "tie:bytes")
 }
 
-/// The canonical bytes of a row: the sink's columns by name.
-fn canonical_row(table: &TablePlan, arenas: &Arenas<'_>, row: RowRef) -> Vec<u8> {
-    let mut by_name: Vec<usize> = (0..table.shape.columns.len()).collect();
-    by_name.sort_by(|&a, &b| table.shape.columns[a].name.cmp(&table.shape.columns[b].name));
+/// The canonical bytes of a row in these columns.
+fn canonical_row(columns: &[usize], arenas: &Arenas<'_>, row: RowRef) -> Vec<u8> {
     let cells = arenas.of(row.arena);
-    let columns: Vec<_> = by_name.into_iter().filter_map(|c| cells.columns.get(c)).collect();
+    let columns: Vec<_> = columns.iter().filter_map(|&c| cells.columns.get(c)).collect();
     let mut bytes = Vec::new();
     canonical::row(&columns, row.row as usize, &mut bytes);
     bytes

@@ -13,7 +13,7 @@ use super::{
     column_set::ColumnSet,
     compose::{self, Filling, Lacking},
     history::{self, Met, Said},
-    state::{InSink, KeyState, Stands},
+    state::{InSink, Stands, Stood},
     table::{Fate, Incoming, TableResolver},
 };
 
@@ -36,7 +36,8 @@ impl TableResolver<'_> {
 
     /// What a merge plugin said takes effect.
     fn rule(&mut self, incoming: &Incoming, ruling: Ruling) -> Fate {
-        let said = Said { by: Arc::clone(&self.rule_name), reason: ruling.reason, archive: ruling.archive };
+        let reason = self.merged.reason(&ruling).cloned();
+        let said = Said { by: Arc::clone(&self.rule_name), reason, archive: ruling.archive };
         match ruling.verdict {
             Verdict::Keep => self.settle(incoming, Ordering::Less, said),
             Verdict::Take => self.settle(incoming, Ordering::Greater, said),
@@ -58,13 +59,8 @@ impl TableResolver<'_> {
         match ordering {
             Ordering::Equal => Fate::Done(incoming.let_go.unwrap_or(Disposition::NoOp)),
             Ordering::Less => {
-                self.remember(
-                    incoming,
-                    Disposition::KeptCurrent,
-                    said,
-                    None,
-                    &self.keys[incoming.key].clone(),
-                );
+                let stands = self.keys[incoming.key].stood();
+                self.remember(incoming, Disposition::KeptCurrent, said, None, stands);
                 Fate::Done(incoming.let_go.unwrap_or(Disposition::KeptCurrent))
             }
             Ordering::Greater if incoming.delete => self.settle_deleted(incoming, said),
@@ -79,25 +75,25 @@ impl TableResolver<'_> {
 
     /// No row stands from now on.
     fn settle_deleted(&mut self, incoming: &Incoming, said: Said) -> Fate {
-        let before = self.keys[incoming.key].clone();
-        let stood = before.stands.live().is_some() || before.in_sink == InSink::Unknown;
+        let (before, in_sink) = (self.keys[incoming.key].stood(), self.keys[incoming.key].in_sink);
+        let stood = before.stands.live().is_some() || in_sink == InSink::Unknown;
         let ordered = self.table.deletes == Deletes::Ordered;
         self.stand(incoming, Stands::Tombstone(ordered.then_some(incoming.order)), None);
         let disposition = if stood { Disposition::Deleted } else { Disposition::NoOp };
-        self.remember(incoming, disposition, said, None, &before);
+        self.remember(incoming, disposition, said, None, before);
         Fate::Done(incoming.let_go.unwrap_or(disposition))
     }
 
     /// 5. Writing: the row is filled, then it stands. `written` is the row of merged columns that a plugin wrote.
     fn settle_written(&mut self, incoming: &Incoming, written: Option<u32>, said: Said) -> Fate {
-        let before = self.keys[incoming.key].clone();
-        let (row, kept) = match self.fill(incoming, &before, written) {
+        let before = self.keys[incoming.key].stood();
+        let (row, kept) = match self.fill(incoming, written) {
             Ok(filled) => filled,
             Err(Lacking(column)) => return self.lacking(incoming, column),
         };
         self.stand(incoming, Stands::Live(row), Some(kept));
         let disposition = if written.is_some() { Disposition::Merged } else { Disposition::Applied };
-        self.remember(incoming, disposition, said, written.map(|_| row), &before);
+        self.remember(incoming, disposition, said, written.map(|_| row), before);
         Fate::Done(disposition)
     }
 
@@ -122,10 +118,10 @@ impl TableResolver<'_> {
         Fate::Refused(self.refusal(incoming, "value-unavailable", why))
     }
 
+    /// The row that the change makes of what stands.
     pub(super) fn fill(
         &mut self,
         incoming: &Incoming,
-        before: &KeyState,
         written: Option<u32>,
     ) -> Result<(RowRef, ColumnSet), Lacking> {
         if self.whole[incoming.row as usize] && written.is_none() {
@@ -138,6 +134,7 @@ impl TableResolver<'_> {
         };
         let written: Vec<_> = written.into_iter().flat_map(cells).collect();
         let moved_from = self.keyed.moved_from.get(&incoming.row);
+        let stands = &self.keys[incoming.key];
         let filling = Filling {
             table: self.table,
             after: &self.batch.after,
@@ -145,8 +142,8 @@ impl TableResolver<'_> {
             standing: &self.standing.rows,
             row: incoming.row,
             moved_from: moved_from.and_then(|&old| self.keys[old as usize].row_before_move()),
-            current: before.stands.live(),
-            kept: before.kept.as_ref(),
+            current: stands.stands.live(),
+            kept: stands.kept.as_ref(),
             written: &written,
         };
         let kept = compose::compose(&filling, &mut self.composed)?;
@@ -180,7 +177,7 @@ impl TableResolver<'_> {
         outcome: Disposition,
         said: Said,
         applied: Option<RowRef>,
-        before: &KeyState,
+        before: Stood,
     ) {
         self.remember_merged(incoming, outcome, said, applied, before, false);
     }
@@ -192,7 +189,7 @@ impl TableResolver<'_> {
         outcome: Disposition,
         said: Said,
         applied: Option<RowRef>,
-        before: &KeyState,
+        before: Stood,
         both: bool,
     ) {
         if incoming.let_go.is_some() || self.table.rule == Rule::None {

@@ -52,6 +52,16 @@ pub(super) enum InSink {
     Unknown,
 }
 
+/// What stood for a key before a decision took effect, as far as the history tells it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stood {
+    pub(super) stands: Stands,
+    pub(super) origin: NameId,
+    pub(super) at: Option<Micros>,
+    /// Whether the application wrote it.
+    pub(super) local: bool,
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct KeyState {
     pub(super) stands: Stands,
@@ -194,6 +204,11 @@ impl KeyState {
                 live_at: reconverge_streams::position::BEFORE_ALL,
             }),
         }
+    }
+
+    /// What stands, to be told after it does not any more.
+    pub(super) fn stood(&self) -> Stood {
+        Stood { stands: self.stands, origin: self.origin, at: self.at, local: self.local }
     }
 
     /// The row as it was before its key changed: what the create half is filled from. A row that had gone before is

@@ -69,6 +69,8 @@ pub(super) struct TableResolver<'a> {
     /// Changes whose event was seen before.
     pub(super) repeated: Arc<HashSet<ChangeIndex>>,
     pub(super) rule_name: Arc<str>,
+    /// The sink's columns by name, for ties.
+    by_name: Vec<usize>,
     pub(super) merged: Rulings,
 }
 
@@ -128,6 +130,7 @@ impl<'a> TableResolver<'a> {
             passages: Vec::new(),
             repeated: Arc::default(),
             rule_name: Arc::clone(&table.rule_name),
+            by_name: order::by_name(table),
             merged: Rulings::default(),
         }
     }
@@ -332,7 +335,7 @@ impl<'a> TableResolver<'a> {
             origin: change.origin,
         };
         let later = incoming.later && !state.local;
-        let tie = order::tie(&side, &current, later, self.table, &self.arenas(), &self.plan.names);
+        let tie = order::tie(&side, &current, later, &self.by_name, &self.arenas(), &self.plan.names);
         let said = self.said(tie.step, None, true);
         self.conclude(incoming, tie.ordering, said)
     }
@@ -355,13 +358,8 @@ impl<'a> TableResolver<'a> {
     }
 
     pub(super) fn refusal(&self, incoming: &Incoming, code: &'static str, reason: String) -> Refusal {
-        Refusal {
-            stage: "resolve",
-            code,
-            reason,
-            table: Some(self.table.id),
-            key: Some(self.batch.key(incoming.row as usize).to_vec()),
-        }
+        let (table, key) = (Some(self.table.id), Some(self.batch.key(incoming.row as usize).to_vec()));
+        Refusal { stage: "resolve", code, reason, table, key }
     }
 
     pub(super) fn arenas(&self) -> Arenas<'_> {

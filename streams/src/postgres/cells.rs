@@ -14,6 +14,7 @@ use crate::{
 use super::{
     literal,
     params::{EPOCH_DAYS, EPOCH_MICROS},
+    standing::Place,
 };
 
 /// The bytes of a value as the server sent them, of any type.
@@ -52,6 +53,12 @@ pub(super) fn int(raw: &[u8]) -> Result<i64, Unlike> {
 /// A transaction id.
 pub(super) fn xid(raw: &[u8]) -> Result<u32, Unlike> {
     Ok(u32::from_be_bytes(raw.try_into().map_err(|_| Unlike("xid"))?))
+}
+
+/// A row's place in its table.
+pub(super) fn place(raw: &[u8]) -> Result<Place, Unlike> {
+    let (page, at) = raw.split_first_chunk::<4>().ok_or(Unlike("ctid"))?;
+    Ok(Place(u32::from_be_bytes(*page), u16::from_be_bytes(at.try_into().map_err(|_| Unlike("ctid"))?)))
 }
 
 /// UTF-8 text; the connection's encoding is UTF-8.

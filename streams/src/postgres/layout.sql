@@ -38,8 +38,11 @@ CREATE TABLE IF NOT EXISTS reconverge.version (
   seen_at bigint[] NOT NULL,                         -- commit time of its newest live change, for snapshot rows
   row_xmin xid,                                      -- xmin of the row as we wrote it: tells local writes
   clock jsonb, ordered_by jsonb,                     -- vector; order columns of a tombstone or an absence
+  -- committed_at where no row stands. A column of its own, because an index over committed_at, partial or not, would
+  -- make every version that is written anew a new entry in all indexes (no HOT update).
+  gone_at bigint GENERATED ALWAYS AS (CASE WHEN standing IN ('d','a') THEN committed_at END) STORED,
   PRIMARY KEY (target, key)) WITH (fillfactor = 80);
-CREATE INDEX IF NOT EXISTS version_tombstones ON reconverge.version (committed_at) WHERE standing IN ('d','a');
+CREATE INDEX IF NOT EXISTS version_tombstones ON reconverge.version (gone_at) WHERE gone_at IS NOT NULL;
 CREATE TABLE IF NOT EXISTS reconverge.parked (
   target smallint NOT NULL, key bytea NOT NULL,
   source smallint NOT NULL, epoch int NOT NULL, commit_position bigint NOT NULL, ordinal bigint NOT NULL,

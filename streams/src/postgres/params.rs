@@ -9,7 +9,7 @@ use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
 use crate::columns::{Column, State};
 
-use super::{literal, travel::Wire};
+use super::{literal, standing::Place, travel::Wire};
 
 /// Microseconds from 1970 to 2000, where PostgreSQL's time begins.
 pub(super) const EPOCH_MICROS: i64 = 946_684_800_000_000;
@@ -34,6 +34,8 @@ pub(super) enum Param<'a> {
     Bytea(&'a [u8]),
     /// A bytea array.
     Byteas(&'a [Vec<u8>]),
+    /// An array of places of rows.
+    Places(Vec<Place>),
     /// A null of any type.
     Null,
 }
@@ -79,6 +81,14 @@ impl ToSql for Param<'_> {
                 head(Wire::Bytea, values.len(), out)?;
                 for value in *values {
                     packed(&[], value, out)?;
+                }
+            }
+            Param::Places(places) => {
+                head(Wire::Tid, places.len(), out)?;
+                for Place(page, at) in places {
+                    out.put_i32(6);
+                    out.put_u32(*page);
+                    out.put_u16(*at);
                 }
             }
             Param::Null => return Ok(IsNull::Yes),
@@ -139,6 +149,7 @@ fn cell(column: &Column, wire: Wire, i: usize, out: &mut BytesMut) -> Result<(),
         Wire::Timestamp | Wire::Timestamptz => fixed(timestamp(column.int(i)).to_be_bytes(), out),
         Wire::Date => fixed(date(column.int(i)).to_be_bytes(), out),
         Wire::Char | Wire::Text | Wire::Bytea | Wire::Uuid => packed(&[], column.bytes(i), out)?,
+        Wire::Tid => return Err(TooBig),
         // jsonb's binary form is its version, 1, and the text.
         Wire::Jsonb => packed(&[1], column.bytes(i), out)?,
         Wire::Literal(element) => packed(&[], literal::of_json(element, column.text(i)).as_bytes(), out)?,

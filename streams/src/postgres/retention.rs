@@ -23,10 +23,10 @@ const PASSED_BY_ALL: &str = "SELECT min(f.passed) FROM reconverge.frontier f \
 /// One that a kept row waits behind stays: it tells that the row's parent is not to be waited for.
 const REMOVE: &str = "WITH due AS ( \
       SELECT v.target, v.key FROM reconverge.version v \
-      WHERE v.standing IN ('d', 'a') AND v.committed_at < $1::bigint AND v.committed_at > $2::bigint \
-        AND v.committed_at < (extract(epoch FROM clock_timestamp()) * 1000000)::bigint - $3::bigint \
+      WHERE v.gone_at < $1::bigint AND v.gone_at > $2::bigint \
+        AND v.gone_at < (extract(epoch FROM clock_timestamp()) * 1000000)::bigint - $3::bigint \
         AND NOT EXISTS (SELECT FROM reconverge.parked p WHERE p.waits_target = v.target AND p.waits_key = v.key) \
-      ORDER BY v.committed_at LIMIT $4::bigint FOR UPDATE SKIP LOCKED), \
+      ORDER BY v.gone_at LIMIT $4::bigint FOR UPDATE SKIP LOCKED), \
     gone AS (DELETE FROM reconverge.version v USING due WHERE v.target = due.target AND v.key = due.key \
       RETURNING v.target, v.committed_at), \
     newest AS (SELECT target, max(committed_at) AS at, count(*) AS n FROM gone GROUP BY target), \

@@ -41,6 +41,8 @@ pub(super) enum Wire {
     Jsonb,
     /// `xid`
     Xid,
+    /// `tid`
+    Tid,
 }
 
 impl Wire {
@@ -62,6 +64,7 @@ impl Wire {
             Wire::Uuid => "uuid[]",
             Wire::Jsonb => "jsonb[]",
             Wire::Xid => "xid[]",
+            Wire::Tid => "tid[]",
         }
     }
 
@@ -75,6 +78,7 @@ impl Wire {
             Wire::Int2 => 21,
             Wire::Int4 => 23,
             Wire::Text | Wire::Literal(_) => 25,
+            Wire::Tid => 27,
             Wire::Xid => 28,
             Wire::Float8 => 701,
             Wire::Date => 1082,

@@ -14,6 +14,12 @@ pub(crate) enum Unit {
     EventsPerSecond,
     /// Less is better.
     Micros,
+    /// Less is better.
+    Millis,
+    /// Less is better.
+    Megabytes,
+    /// Less is better.
+    PercentOfACore,
 }
 
 impl Unit {
@@ -22,6 +28,9 @@ impl Unit {
             Unit::NanosPerEvent => "ns/event",
             Unit::EventsPerSecond => "events/s",
             Unit::Micros => "us",
+            Unit::Millis => "ms",
+            Unit::Megabytes => "MB",
+            Unit::PercentOfACore => "% of a core",
         }
     }
 }

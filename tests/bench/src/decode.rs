@@ -38,57 +38,59 @@ use crate::{
 /// # Errors
 /// A message does not decode, or a plugin does not open.
 pub(crate) fn ask(runtime: &Runtime, scale: &Scale) -> Result<Answer> {
-    let workload = Workload {
-        rows: scale.decode_rows,
-        keys: scale.decode_rows / 4,
-        tables: 4,
-        deletes: 0.05,
-        ..Workload::default()
-    };
-    let shapes = desk::shapes(runtime, &desk::workload_ddl(4), &desk::workload_tables(4))?;
-    let events = workload.events();
-    let mut lines = formats(runtime, scale, &shapes, &events)?;
+    let (shapes, events) = material(runtime, scale.decode_rows)?;
+    let mut lines = formats(scale, &sets(runtime, &shapes, &events)?)?;
     lines.extend(deciding(scale, &shapes, &desk::batches(&events, false))?);
     let asks = "decode and resolve: in memory, in batches of 1,000, without stream and sink";
     Ok(Answer { question: "decode", asks: asks.to_owned(), lines })
 }
 
-/// One line for each format.
-fn formats(
-    runtime: &Runtime,
-    scale: &Scale,
-    shapes: &[Arc<TableShape>],
-    events: &[Event],
-) -> Result<Vec<Line>> {
+/// Four tables, and changes of them.
+fn material(runtime: &Runtime, rows: u64) -> Result<(Vec<Arc<TableShape>>, Vec<Event>)> {
+    let workload = Workload { rows, keys: rows / 4, tables: 4, deletes: 0.05, ..Workload::default() };
+    let shapes = desk::shapes(runtime, &desk::workload_ddl(4), &desk::workload_tables(4))?;
+    Ok((shapes, workload.events()))
+}
+
+/// Messages of one format.
+struct Set {
+    name: &'static str,
+    decoder: Decoder,
+    pulls: Vec<Pulled>,
+}
+
+fn sets(runtime: &Runtime, shapes: &[Arc<TableShape>], events: &[Event]) -> Result<[Set; 3]> {
     let none = desk::plugins(shapes, &[])?;
     let plan = Arc::new(desk::plan(shapes, &none, |_| Rule::None));
-    let native = Decoder::new(plan, Options::default());
+    let native = || Decoder::new(Arc::clone(&plan), Options::default());
     let tables: Vec<(String, Vec<String>)> = split_brain::TABLES
         .iter()
         .map(|table| (table.name.to_owned(), table.key.iter().map(|key| (*key).to_owned()).collect()))
         .collect();
     let ddl = std::fs::read_to_string(split_brain::folder().join("schema.sqlite.sql"))?;
-    let capture_shapes = desk::shapes(runtime, &ddl, &tables)?;
-    let plan = Arc::new(desk::plan(&capture_shapes, &none, |_| Rule::None));
-    let debezium = Decoder::new(plan, Options { format: Format::DebeziumJson, ..Options::default() });
-    let sets = [
-        ("decode native JSON", &native, desk::batches(events, false)),
-        ("decode native MessagePack", &native, desk::batches(events, true)),
-        ("decode Debezium JSON (capture)", &debezium, desk::pulled(capture()?)),
-    ];
+    let captured = desk::shapes(runtime, &ddl, &tables)?;
+    let captured = Arc::new(desk::plan(&captured, &none, |_| Rule::None));
+    let debezium = Decoder::new(captured, Options { format: Format::DebeziumJson, ..Options::default() });
+    Ok([
+        Set { name: "decode native JSON", decoder: native(), pulls: desk::batches(events, false) },
+        Set { name: "decode native MessagePack", decoder: native(), pulls: desk::batches(events, true) },
+        Set { name: "decode Debezium JSON (capture)", decoder: debezium, pulls: desk::pulled(capture()?) },
+    ])
+}
+
+/// One line for each format.
+fn formats(scale: &Scale, sets: &[Set]) -> Result<Vec<Line>> {
     let mut facts = Vec::new();
-    for (name, decoder, pulls) in &sets {
+    for Set { name, decoder, pulls } in sets {
         let (count, allocations) = taken(decoder, pulls).with_context(|| (*name).to_owned())?;
         let payloads = pulls.iter().flat_map(|pulled| &pulled.deliveries).map(|d| d.payload.len());
         let [allocations, bytes] = [allocations, payloads.sum::<usize>() as u64].map(|sum| each(sum, count));
         facts.push(format!("{allocations:.2} allocations and {bytes:.0} bytes an event"));
     }
-    let mut contestants: Vec<Contestant<'_>> = sets
-        .iter()
-        .map(|(name, decoder, pulls)| Contestant::new(*name, || Ok(decoding(decoder, pulls))))
-        .collect();
+    let mut contestants: Vec<Contestant<'_>> =
+        sets.iter().map(|set| Contestant::new(set.name, || Ok(decoding(&set.decoder, &set.pulls)))).collect();
     let measures = interleaved(scale.micro_rounds, &mut contestants)?;
-    Ok(lines(sets.iter().map(|set| set.0), measures, facts))
+    Ok(lines(sets.iter().map(|set| set.name), measures, facts))
 }
 
 fn lines<'a>(
@@ -143,9 +145,7 @@ fn each(sum: u64, count: usize) -> f64 {
 
 /// One line for the plugins before the transaction, and one for resolve under each rule.
 fn deciding(scale: &Scale, shapes: &[Arc<TableShape>], pulls: &[Pulled]) -> Result<Vec<Line>> {
-    let mut chained = Case::new("3 plugins before the transaction", shapes, pulls, Variant::None)?;
-    let mut none = Case::new("resolve, policy none", shapes, pulls, Variant::None)?;
-    let mut merge = Case::new("resolve, versions and merge plugin", shapes, pulls, Variant::Merge)?;
+    let [mut chained, mut none, mut merge] = cases(shapes, pulls)?;
     let mut facts = Vec::new();
     for (case, decides) in [(&mut chained, false), (&mut none, true), (&mut merge, true)] {
         let (_, allocations) = counted(|| case.run(decides));
@@ -160,6 +160,15 @@ fn deciding(scale: &Scale, shapes: &[Arc<TableShape>], pulls: &[Pulled]) -> Resu
     let measures = interleaved(scale.micro_rounds, &mut contestants)?;
     drop(contestants);
     Ok(lines(names, measures, facts))
+}
+
+/// The plugins before the transaction, and resolve under each rule.
+fn cases(shapes: &[Arc<TableShape>], pulls: &[Pulled]) -> Result<[Case; 3]> {
+    Ok([
+        Case::new("3 plugins before the transaction", shapes, pulls, Variant::None)?,
+        Case::new("resolve, policy none", shapes, pulls, Variant::None)?,
+        Case::new("resolve, versions and merge plugin", shapes, pulls, Variant::Merge)?,
+    ])
 }
 
 /// Batches on their way through the pure core, each key met by what stands.
@@ -291,6 +300,8 @@ fn standing(batch: &Batch, wanted: &Wanted, plan: &Plan) -> Standing {
     Standing { tables: tables.collect(), ..Standing::default() }
 }
 
+#[cfg(test)]
+mod gate;
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,8 +2,9 @@
 //! docs/performance says what each number means.
 //!
 //! In the order of a run: `scale` says how much is done, `random` and `workload` make the changes that every contestant
-//! gets, `desk`, `stream`, `pipeline` and `plain` are what they are run with, `merge`, `decode`, `read`, `sinks` and
-//! `reload` are the questions, `trial` lets contestants take turns, `answer` holds what came out, `table` and `report` tell it.
+//! gets, `desk`, `stream`, `pipeline` and `plain` are what they are run with, `merge`, `decode`, `read`, `sinks`,
+//! `reload`, `range`, `latency` and `life` are the questions, the last three at a `site`, `trial` lets contestants take
+//! turns, `answer` holds what came out, `table`, `plot` and `report` tell it.
 //! Never a part of the product; everything is on this machine's loopback, and nothing is left behind.
 
 mod scale;
@@ -22,6 +23,11 @@ mod decode;
 mod read;
 mod sinks;
 mod reload;
+mod site;
+mod range;
+mod latency;
+mod life;
+mod plot;
 mod report;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -40,12 +46,15 @@ static ALLOCATOR: allocations::Counting = allocations::Counting;
 #[derive(Parser)]
 #[command(name = "cargo xtask bench")]
 struct Arguments {
-    /// Smaller sizes: less than three minutes, good for a look.
+    /// Smaller sizes: less than ten minutes, good for a look.
     #[arg(long)]
     quick: bool,
     /// Writes everything as JSON too.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Writes a picture of each answer into this folder.
+    #[arg(long, value_name = "FOLDER")]
+    plots: Option<PathBuf>,
     /// Only these questions.
     #[arg(long, value_enum, value_delimiter = ',', value_name = "QUESTION,..")]
     only: Vec<Question>,
@@ -66,6 +75,12 @@ enum Question {
     Postgres,
     /// The pause of a swap to another plugin generation.
     Reload,
+    /// Whether an event costs the same whatever the changes are like.
+    Range,
+    /// Published to committed, at fixed rates.
+    Latency,
+    /// Start, rest and memory.
+    Life,
 }
 
 fn main() -> ExitCode {
@@ -90,6 +105,9 @@ fn run(arguments: &Arguments) -> Result<()> {
         }
         let answer = ask(*question, &runtime, &scale, &mut report)?;
         show(&table::text(&answer));
+        if let Some(folder) = &arguments.plots {
+            plot::write(folder, &answer)?;
+        }
         report.answers.push(answer);
     }
     if let Some(file) = &arguments.json {
@@ -112,6 +130,9 @@ fn ask(question: Question, runtime: &Runtime, scale: &Scale, report: &mut Report
             report.setting("PostgreSQL", runtime.block_on(report::settings(&server.url("postgres")))?);
             sinks::ask(runtime, scale, &Kind::Postgres(Box::new(server)))
         }
+        Question::Range => range::ask(runtime, scale),
+        Question::Latency => latency::ask(runtime, scale),
+        Question::Life => life::ask(runtime, scale),
         Question::Reload => {
             let server = Postgres::builder().durable().start()?;
             reload::ask(runtime, scale, &[Kind::Sqlite, Kind::Postgres(Box::new(server))])

@@ -55,8 +55,12 @@ pub(crate) fn ask(runtime: &Runtime, scale: &Scale) -> Result<Answer> {
     for (rows, bar) in SIZES {
         let ring = Ring::new(&plan, rows);
         let calls = scale.merge_rows / rows;
-        let told = chain.merge(&ring.contests(&plan)).rulings;
-        ensure!(told == native(&ring, &plan), "the plugin decides otherwise than the native rule");
+        let told = chain.merge(&ring.contests(&plan));
+        let rulings = told.rulings.iter().map(|ruling| (ruling.clone(), told.reason(ruling)));
+        let (by_hand, reasons) = native(&ring, &plan);
+        let wanted =
+            by_hand.iter().map(|ruling| (ruling.clone(), ruling.reason.map(|at| &reasons[at as usize])));
+        ensure!(rulings.eq(wanted), "the plugin decides otherwise than the native rule");
         let measures = interleaved(
             scale.micro_rounds,
             &mut [
@@ -140,10 +144,9 @@ impl Ring {
 }
 
 /// The plugin's rule without a plugin, to the same rulings.
-fn native(ring: &Ring, plan: &Plan) -> Vec<Ruling> {
+fn native(ring: &Ring, plan: &Plan) -> (Vec<Ruling>, Vec<Arc<str>>) {
     let contests = ring.contests(plan);
-    let [epoch, region] = contests.table.rule.order_columns() else { return Vec::new() };
-    let older: Arc<str> = OLDER.into();
+    let [epoch, region] = contests.table.rule.order_columns() else { return Default::default() };
     let value = |at: RowRef| {
         let columns = &contests.arenas.of(at.arena).columns;
         let (epoch, region, row) = (&columns[*epoch], &columns[*region], at.row as usize);
@@ -154,8 +157,8 @@ fn native(ring: &Ring, plan: &Plan) -> Vec<Ruling> {
         if value(contest.incoming) > value(contest.current) {
             Ruling { verdict: Verdict::Take, archive: true, reason: None }
         } else {
-            Ruling { verdict: Verdict::Keep, archive: true, reason: Some(Arc::clone(&older)) }
+            Ruling { verdict: Verdict::Keep, archive: true, reason: Some(0) }
         }
     };
-    contests.rows.iter().map(rule).collect()
+    (contests.rows.iter().map(rule).collect(), vec![OLDER.into()])
 }

@@ -90,6 +90,23 @@ pub(crate) async fn run(folder: &Path, file: &str, changes: u64) -> Result<Ran> 
     Ok(Ran { took, cpu: cpu_of_children().saturating_sub(cpu), memory_mb })
 }
 
+/// Starts a pipeline that goes on until it is dropped.
+///
+/// # Errors
+/// The program does not start.
+pub(crate) fn start(folder: &Path, file: &str) -> Result<Child> {
+    let mut command = command(folder, file)?;
+    // Nobody reads what it says, and a full pipe would stop it.
+    command.args(["run", "--quiet"]).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().context("starting reconverge")
+}
+
+/// CPU time that a running process has used.
+pub(crate) fn cpu_of(process: &Child) -> Duration {
+    let stat = process.id().and_then(|id| std::fs::read_to_string(format!("/proc/{id}/stat")).ok());
+    Duration::from_millis(stat.and_then(|stat| ticks(&stat, 11)).unwrap_or_default() * 10)
+}
+
 /// Sees that everything is as the pipeline needs it; the plugins are compiled then, and that is kept for the runs.
 ///
 /// # Errors
@@ -151,15 +168,16 @@ fn high_water_mb(status: &str) -> Option<f64> {
 /// CPU time of all child processes that have ended; nothing where the system does not tell.
 fn cpu_of_children() -> Duration {
     let told = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let ticks = children_ticks(&told).unwrap_or_default();
+    let ticks = ticks(&told, 13).unwrap_or_default();
     // A tick of /proc is a hundredth of a second on every Linux that the project runs on.
     Duration::from_millis(ticks * 10)
 }
 
-/// The fields `cutime` and `cstime` of proc(5), the 16th and 17th; the second, a name, may hold spaces.
-fn children_ticks(stat: &str) -> Option<u64> {
+/// A pair of times of proc(5), by its place behind the name, which may hold spaces: `utime` and `stime` from 11 on,
+/// `cutime` and `cstime` from 13 on.
+fn ticks(stat: &str, place: usize) -> Option<u64> {
     let (_, behind_name) = stat.rsplit_once(')')?;
-    let mut fields = behind_name.split_whitespace().skip(13);
+    let mut fields = behind_name.split_whitespace().skip(place);
     let user: u64 = fields.next()?.parse().ok()?;
     let system: u64 = fields.next()?.parse().ok()?;
     Some(user + system)
@@ -172,24 +190,41 @@ fn program() -> Result<PathBuf> {
     Ok(program)
 }
 
-/// The pipeline file of a variant.
-pub(crate) fn file(name: &str, variant: Variant, nats: &str, stream: &str, sink: &str) -> String {
+/// What a pipeline joins, and how.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wiring<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) variant: Variant,
+    pub(crate) nats: &'a str,
+    pub(crate) stream: &'a str,
+    pub(crate) sink: &'a str,
+    pub(crate) tables: u64,
+    pub(crate) partitions: u64,
+}
+
+/// The pipeline file of a wiring.
+pub(crate) fn file(wiring: &Wiring<'_>) -> String {
+    let Wiring { name, variant, nats, stream, sink, tables, partitions } = *wiring;
     let policy = match variant {
         Variant::None => "\"none\"",
         Variant::Merge => "{ plugin = \"schedule-merge\" }",
     };
-    let table = table_name(0);
     let mut text = format!(
         "[pipeline]\nname = {name:?}\nregion = {:?}\n\n[source]\nurl = {nats:?}\nstream = {stream:?}\n\
-         subjects = \"cdc.{{source}}.{{partition}}.>\"\npartitions = 1\nformat = \"native\"\n\n\
-         [sink]\nurl = {sink:?}\n\n\
-         [[table]]\nname = {table:?}\nkey = [\"schedule_id\"]\npolicy = {policy}\nleaves = \"keep\"\n",
+         subjects = \"cdc.{{source}}.{{partition}}.>\"\npartitions = {partitions}\nformat = \"native\"\n\n\
+         [sink]\nurl = {sink:?}\n",
         desk::REGION
     );
+    let names: Vec<String> = (0..tables).map(table_name).collect();
+    for table in &names {
+        text.push_str(&format!(
+            "\n[[table]]\nname = {table:?}\nkey = [\"schedule_id\"]\npolicy = {policy}\nleaves = \"keep\"\n"
+        ));
+    }
     for plugin in plugins(variant) {
         let path = desk::wasm(plugin.name);
         text.push_str(&format!(
-            "\n[[plugin]]\nname = {:?}\npath = {path:?}\nstage = {:?}\ntables = [{table:?}]\nconfig = {}\n",
+            "\n[[plugin]]\nname = {:?}\npath = {path:?}\nstage = {:?}\ntables = {names:?}\nconfig = {}\n",
             plugin.name,
             plugin.stage,
             inline(&plugin.config)
@@ -221,7 +256,15 @@ mod tests {
     #[test]
     fn the_pipeline_file_is_one_that_the_product_takes() {
         for variant in [Variant::None, Variant::Merge] {
-            let text = file("bench", variant, "nats://127.0.0.1:1", "BENCH", "sqlite:///it.db");
+            let text = file(&Wiring {
+                name: "bench",
+                variant,
+                nats: "nats://127.0.0.1:1",
+                stream: "BENCH",
+                sink: "sqlite:///it.db",
+                tables: 3,
+                partitions: 2,
+            });
             let path = project_root().join("pipeline.toml");
             // The plugins' files may not have been built where this test runs; everything else must be right.
             match reconverge::config::parse(&text, &path, &reconverge::config::ProcessEnvironment) {
@@ -239,7 +282,7 @@ mod tests {
         assert_eq!(high_water_mb("Name:\tit\nVmHWM:\t   20480 kB\nVmRSS:\t 1 kB\n"), Some(20.0));
         assert_eq!(high_water_mb("Name:\tit\n"), None);
         let stat = "7 (a b) c) S 1 7 7 0 -1 4194304 100 0 0 0 11 12 30 4 20 0 1 0 5 6 7";
-        assert_eq!(children_ticks(stat), Some(34));
-        assert_eq!(children_ticks("7"), None);
+        assert_eq!((ticks(stat, 11), ticks(stat, 13)), (Some(23), Some(34)));
+        assert_eq!(ticks("7", 13), None);
     }
 }

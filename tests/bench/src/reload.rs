@@ -81,7 +81,9 @@ pub(crate) fn ask(runtime: &Runtime, scale: &Scale, kinds: &[Kind]) -> Result<An
 }
 
 fn file(name: &str, nats: &str, sink: &str) -> String {
-    let text = pipeline::file(name, pipeline::Variant::Merge, nats, STREAM, sink);
+    let variant = pipeline::Variant::Merge;
+    let wiring = pipeline::Wiring { name, variant, nats, stream: STREAM, sink, tables: 1, partitions: 1 };
+    let text = pipeline::file(&wiring);
     let own = desk::wasm("schedule-merge");
     format!("{}\n[reload]\nwatch = true\n", text.replace(&format!("{own:?}"), &format!("{RULE:?}")))
 }

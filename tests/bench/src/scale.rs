@@ -17,10 +17,14 @@ pub(crate) struct Scale {
     /// Changes that go from stream to sink, and the keys that they are of.
     pub(crate) sink_rows: u64,
     pub(crate) sink_keys: u64,
+    /// Changes of the base workload that others are compared with.
+    pub(crate) range_rows: u64,
+    /// How long a rate is kept up, and a pipeline left at rest.
+    pub(crate) latency_seconds: u64,
 }
 
 impl Scale {
-    /// The sizes of the published figures: about ten minutes on two cores.
+    /// The sizes of the published figures: about half an hour on two cores.
     pub(crate) fn full() -> Scale {
         Scale {
             micro_rounds: 7,
@@ -30,10 +34,12 @@ impl Scale {
             read_messages: 200_000,
             sink_rows: 200_000,
             sink_keys: 50_000,
+            range_rows: 100_000,
+            latency_seconds: 20,
         }
     }
 
-    /// Less than three minutes; good for a look, too small for a claim.
+    /// Less than ten minutes; good for a look, too small for a claim.
     pub(crate) fn quick() -> Scale {
         Scale {
             micro_rounds: 3,
@@ -43,6 +49,8 @@ impl Scale {
             read_messages: 60_000,
             sink_rows: 60_000,
             sink_keys: 15_000,
+            range_rows: 20_000,
+            latency_seconds: 4,
         }
     }
 }

@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 use crate::{
     answer::{Answer, Bar, Line, Unit},
     desk,
-    pipeline::{self, Ran, Variant},
+    pipeline::{self, Ran, Variant, Wiring},
     plain,
     read::rate,
     scale::Scale,
@@ -92,6 +92,11 @@ impl Place<'_> {
             Database::Sqlite(file) => plain::sqlite(file, rows),
             Database::Postgres(url) => plain::postgres(url, rows).await,
         }
+    }
+
+    fn file(&self, name: &str, variant: Variant, nats: &str, stream: &str) -> String {
+        let sink = &self.database.url();
+        pipeline::file(&Wiring { name, variant, nats, stream, sink, tables: 1, partitions: 1 })
     }
 
     /// Where the database is.
@@ -206,7 +211,7 @@ impl Bench<'_> {
     fn pipeline(&self, stream: &Stream<'_>, variant: Variant, note: &Cell<Option<String>>) -> Result<f64> {
         let place = self.fresh()?;
         let name = format!("bench-{}", place.number);
-        let file = pipeline::file(&name, variant, &stream.nats, stream.name, &place.database.url());
+        let file = place.file(&name, variant, &stream.nats, stream.name);
         let count = stream.events.len() as u64;
         let Ran { took, cpu, memory_mb } =
             self.runtime.block_on(pipeline::run(&place.folder(), &file, count))?;
@@ -223,7 +228,7 @@ impl Bench<'_> {
         for variant in [Variant::None, Variant::Merge] {
             let place = self.fresh()?;
             let name = format!("bench-{}", place.number);
-            let file = pipeline::file(&name, variant, &stream.nats, stream.name, &place.database.url());
+            let file = place.file(&name, variant, &stream.nats, stream.name);
             self.runtime.block_on(pipeline::check(&place.folder(), &file))?;
         }
         Ok(())

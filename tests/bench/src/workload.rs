@@ -26,6 +26,10 @@ pub(crate) struct Workload {
     pub(crate) keys: u64,
     /// Tables that the keys are dealt out to.
     pub(crate) tables: u64,
+    /// So many lanes share the keys: the part of the subject that names the lane.
+    pub(crate) partitions: u64,
+    /// Half of all changes are of so many keys; 0: each key comes about as often as any other.
+    pub(crate) hot_keys: u64,
     /// Share of changes that delete a row that stands.
     pub(crate) deletes: f64,
     /// Share of changes that come from another region, meet a newer row and lose.
@@ -42,6 +46,8 @@ impl Default for Workload {
             rows: 200_000,
             keys: 50_000,
             tables: 1,
+            partitions: 1,
+            hot_keys: 0,
             deletes: 0.0,
             conflicts: 0.0,
             payload_bytes: 357,
@@ -64,6 +70,7 @@ pub(crate) struct Event {
     pub(crate) place: u64,
     pub(crate) op: Op,
     pub(crate) table: u64,
+    pub(crate) partition: u64,
     pub(crate) source: &'static str,
     pub(crate) schedule_id: i64,
     pub(crate) agent_id: i64,
@@ -85,6 +92,9 @@ impl Workload {
         let mut random = Random::new(self.seed);
         let mut keys: Vec<u64> = (0..self.rows).map(|place| place % self.keys).collect();
         random.shuffle(&mut keys);
+        if self.hot_keys > 0 {
+            keys.iter_mut().step_by(2).for_each(|key| *key %= self.hot_keys);
+        }
         let mut newest: HashMap<u64, i64> = HashMap::new();
         let notes = self.notes_bytes();
         let mut events = Vec::with_capacity(keys.len());
@@ -107,6 +117,7 @@ impl Workload {
                 place,
                 op,
                 table: key % self.tables,
+                partition: key % self.partitions,
                 source: SOURCES[usize::from(conflicts)],
                 schedule_id: signed(key) + 1,
                 agent_id: signed(random.below(5_000)) + 1,
@@ -126,6 +137,7 @@ impl Workload {
             place: self.rows / 2,
             op: Op::Update,
             table: 0,
+            partition: 0,
             source: SOURCES[0],
             schedule_id: signed(self.keys / 2),
             agent_id: 2_500,
@@ -176,7 +188,7 @@ impl Event {
 
     /// The subject that it is published under.
     pub(crate) fn subject(&self) -> String {
-        format!("cdc.{}.0.public.{}", self.source, table_name(self.table))
+        format!("cdc.{}.{}.public.{}", self.source, self.partition, table_name(self.table))
     }
 
     fn row(&self) -> Value {
@@ -285,6 +297,14 @@ mod tests {
         let ours: Vec<Event> = events.iter().filter(|event| event.source == SOURCES[0]).cloned().collect();
         assert_eq!(End::of(&events, true), End::of(&ours, true));
         assert_ne!(End::of(&events, true), End::of(&events, false));
+    }
+
+    #[test]
+    fn half_of_the_changes_are_of_the_hot_keys_and_each_key_has_one_lane() {
+        let events = Workload { hot_keys: 10, partitions: 4, ..small() }.events();
+        let hot = events.iter().filter(|event| event.schedule_id <= 10).count();
+        assert!((10_000..10_100).contains(&hot), "{hot}");
+        assert!(events.iter().all(|event| event.partition == (event.schedule_id as u64 - 1) % 4));
     }
 
     #[test]

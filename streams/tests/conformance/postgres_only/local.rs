@@ -114,3 +114,35 @@ async fn two_lanes_that_meet_on_a_new_key_see_each_other() {
     let key = &standing.tables[0].keys[0];
     assert!(key.row.is_some() && key.version.is_some() && key.local.is_none());
 }
+
+#[tokio::test]
+async fn a_lane_that_waited_for_a_version_writes_it_where_it_lies_then() {
+    let world = world_of("CREATE TABLE notes (id int PRIMARY KEY, a text)", &[("notes", &["id"])]).await;
+    let mut main = world.claim().await;
+    let mut request = world.request("one");
+    request.lane = lane("other");
+    let mut other = world.sink.claim(request).await.expect("another lane");
+    let written = |from: u64, text: &'static str| {
+        let mut batch = world.batch(from);
+        batch.upsert(0, &[("id", Some("1")), ("a", Some(text))]);
+        batch.done()
+    };
+    let (wanted, writes) = written(0, "first");
+    main.begin(wanted).await.expect("ours");
+    main.commit(writes).await.expect("a row with its version");
+    let (wanted, writes) = written(1, "second");
+    main.begin(wanted).await.expect("ours");
+    let (asked, last) = written(0, "third");
+    let waiting = async { other.begin(asked).await.map(drop) };
+    let meanwhile = async {
+        world.until("SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')").await;
+        main.commit(writes).await.map(drop)
+    };
+    let (begun, committed) = tokio::join!(waiting, meanwhile);
+    begun.expect("its turn comes");
+    committed.expect("nobody came between");
+    other.commit(last).await.expect("the version is locked");
+    assert_eq!(world.ask("SELECT a FROM notes").await.as_deref(), Some("third"));
+    // A version that was not written would say that the application wrote the row.
+    assert!(world.stands(&mut main, 0, &[&["1"]], &[]).await.keys[0].local.is_none());
+}

@@ -182,3 +182,21 @@ async fn a_batch_in_order_remembers_each_row_as_it_was_written() {
     let found = world.stands(&mut claim, 0, &[&["1"], &["2"], &["3"], &["4"]], &[]).await;
     assert!(found.keys.iter().all(|k| k.local.is_none() && k.version.as_ref().is_some_and(|v| v.standing == StandingKind::Row)));
 }
+
+#[tokio::test]
+async fn a_version_that_is_written_anew_makes_no_new_entries_in_indexes() {
+    let world = world_of("CREATE TABLE notes (id int PRIMARY KEY, a text)", &[("notes", &["id"])]).await;
+    let mut claim = world.claim().await;
+    for at in 0..5 {
+        let mut batch = world.batch(at);
+        batch.upsert(0, &[("id", Some("1")), ("a", Some("x"))]);
+        batch.run(&mut claim).await;
+    }
+    claim.release().await;
+    // The server counts what a session did when it ends.
+    drop(claim);
+    let of_versions = "FROM pg_stat_user_tables WHERE relname = 'version'";
+    world.until(&format!("SELECT n_tup_upd = 4 {of_versions}")).await;
+    let hot = world.ask(&format!("SELECT n_tup_hot_upd::text {of_versions}")).await;
+    assert_eq!(hot.as_deref(), Some("4"));
+}

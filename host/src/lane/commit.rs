@@ -94,6 +94,8 @@ impl<'a> Work<'a> {
 struct Tries {
     refused: HashMap<ChangeIndex, Refusal>,
     failures: u32,
+    /// Whether its suspicions were judged.
+    judged: bool,
 }
 
 /// What comes after a commit that failed.
@@ -159,6 +161,7 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         may_fall_back: bool,
     ) -> Result<Ended, LaneError> {
         let faults_before = self.stages.faults();
+        batch.newest_at = claim.checkpoint().committed_at;
         let (prepared, waiting) = self.prepare(&mut batch, work);
         let mut tries = Tries::default();
         loop {
@@ -169,6 +172,10 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
                 }
                 decided => decided?,
             };
+            if !decided.resolved.suspicions.is_empty() && !std::mem::replace(&mut tries.judged, true) {
+                self.suspect(&decided.resolved.suspicions, &mut tries.refused, claim, generation).await?;
+                continue;
+            }
             let faults = self.stages.faults() - faults_before;
             if may_fall_back && self.followed.is_too_many(faults) {
                 return Ok(Ended::Faulted(batch, faults));

@@ -7,13 +7,14 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::{
     database::{Contents, MemoryDatabase, NamedSeen, Remembered},
-    events, holes, waiting,
+    epochs, events, holes, waiting,
     write::write,
 };
 use crate::{
     checkpoint::{Checkpoint, PlanDigest},
     columns::Columns,
     disposition::Counts,
+    epoch::SourceEpochs,
     family::{Family, FamilyWanted, Swept},
     hole::{Hole, HoleRecord, Passed, Resume},
     names::Names,
@@ -231,6 +232,12 @@ impl Claim for MemoryClaim {
         let mut state = self.database.state.lock().await;
         self.fenced(&state)?;
         Ok(self.tidied(&mut state, asked))
+    }
+
+    async fn epochs(&mut self) -> Result<SourceEpochs, SinkError> {
+        let state = self.database.state.lock().await;
+        self.fenced(&state)?;
+        Ok(epochs::of_lane(&state, &self.request))
     }
 
     async fn generation(&mut self, from_sequence: u64, plugins: String, by: &str) -> Result<i64, SinkError> {

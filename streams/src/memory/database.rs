@@ -335,3 +335,12 @@ impl MemoryTable {
         all
     }
 }
+
+/// Whether a row that stands, or is missing, is otherwise than the sink remembers.
+pub(super) fn is_local(stamp: Option<u64>, remembered: Option<&Remembered>) -> bool {
+    match (stamp, remembered) {
+        (None, r) => r.is_some_and(|r| r.standing == StandingKind::Row),
+        (Some(stamp), Some(r)) => r.standing != StandingKind::Row || r.stamp != Some(stamp),
+        (Some(_), None) => true,
+    }
+}

@@ -1,7 +1,7 @@
 //! The sidecar of a database in memory, for people.
 
 use super::{
-    database::{KeptRow, Remembered, WaitingChange, WaitingKey},
+    database::{KeptRow, Remembered, WaitingChange, WaitingKey, is_local},
     epochs, holes, sink,
     write::key_json,
 };
@@ -180,7 +180,7 @@ impl Records for sink::MemorySink {
         Ok(KeyRecord {
             row: json.and_then(|j| serde_json::from_str(&j).ok()),
             version: remembered.map(version_record),
-            local: sink::is_local(stored.map(|s| s.stamp), remembered),
+            local: is_local(stored.map(|s| s.stamp), remembered),
         })
     }
 

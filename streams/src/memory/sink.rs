@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::OwnedMutexGuard;
 
 use super::{
-    database::{Contents, MemoryDatabase, NamedSeen, Remembered},
+    database::{Contents, MemoryDatabase, NamedSeen, Remembered, is_local},
     epochs, events, holes, waiting,
     write::write,
 };
@@ -372,14 +372,6 @@ impl MemoryClaim {
             found.keys.push(standing);
         }
         Ok(found)
-    }
-}
-
-pub(super) fn is_local(stamp: Option<u64>, remembered: Option<&Remembered>) -> bool {
-    match (stamp, remembered) {
-        (None, r) => r.is_some_and(|r| r.standing == StandingKind::Row),
-        (Some(stamp), Some(r)) => r.standing != StandingKind::Row || r.stamp != Some(stamp),
-        (Some(_), None) => true,
     }
 }
 

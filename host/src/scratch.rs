@@ -1,7 +1,7 @@
 //! The engine run into a database in memory: what `plugin laws` and `rehearse` try histories in. Decode, stages, gate,
 //! resolve and writes are those of a lane; only the ends are not there. It never sees a real sink.
 
-use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use reconverge_streams::{
@@ -23,7 +23,7 @@ use crate::{
     decode::Decoder,
     lane,
     plan::Plan,
-    resolve::{self, RELATIVE, Resolved, keys},
+    resolve::{self, LeftOut, Resolved, keys},
     stages::Stages,
 };
 
@@ -111,13 +111,13 @@ impl Scratch {
         let mut batch = self.decoder.decode(Pulled { deliveries, scanned });
         batch.include_relatives(&self.plan);
         let prepared = stages.prepare(&mut batch, &self.plan);
-        let mut refused = HashMap::new();
+        let mut left_out = LeftOut::default();
         loop {
             let from = self.claim.checkpoint().sequence;
             let (keyed, wanted) = keys::keyed(&batch, &self.plan, from, &[]);
             let standing = at_once(self.claim.begin(wanted))?;
             let mut decided = resolve::decide(
-                &batch, &prepared, &keyed, &standing, &refused, stages, &self.plan, GENERATION,
+                &batch, &prepared, &keyed, &standing, &left_out, stages, &self.plan, GENERATION,
             );
             while let Some(asked) = decided.asks() {
                 decided.learn(at_once(self.claim.family(asked))?);
@@ -125,11 +125,8 @@ impl Scratch {
             let mut resolved = decided.close();
             match at_once(self.claim.commit(std::mem::take(&mut resolved.writes))) {
                 Ok(_) => return Ok(resolved),
-                Err(CommitError::Guilty(changes, cause)) if !changes.contains(&RELATIVE) => {
-                    let known = refused.len();
-                    let refuse = |change| (change, lane::refusal(&batch, change, &cause));
-                    refused.extend(changes.into_iter().map(refuse));
-                    if refused.len() == known {
+                Err(CommitError::Guilty(blamed, cause)) => {
+                    if !lane::leave_out(&blamed, &cause, &batch, &resolved, &mut left_out) {
                         return Err(ScratchError(cause.to_string()));
                     }
                 }

@@ -249,3 +249,58 @@ async fn sqlite_kept_rows_outlive_the_process() {
 async fn postgres_kept_rows_outlive_the_process() {
     kept_rows_outlive_the_process("durable_postgres", Kind::Postgres).await;
 }
+
+/// A row whose place another has taken since: the sink cannot take it in when its parent comes.
+async fn a_row_that_cannot_come_in_stays_beside(name: &str, kind: Kind) {
+    const TABLES: &str = "CREATE TABLE albums (id bigint PRIMARY KEY NOT NULL, name text);
+        CREATE TABLE tracks (id bigint PRIMARY KEY NOT NULL, album bigint, name text UNIQUE);";
+    const RULES: &str = r#"
+[[table]]
+name = "albums"
+key = ["id"]
+policy = "lww:commit-time"
+
+[[table]]
+name = "tracks"
+key = ["id"]
+priority = 1
+policy = "lww:commit-time"
+depends_on = [{ table = "albums", columns = ["album"] }]
+"#;
+    let mut scene = Scene::new(name, kind, TABLES).await;
+    scene.rows = 1;
+    scene.write(RULES);
+    let album = |commit, id| {
+        let row = json!({"id": id, "name": format!("album {id}")});
+        Change::write("east", commit, "albums", json!({"id": id}), row)
+    };
+    let track = |commit, id, album, name: &str| {
+        let row = json!({"id": id, "album": album, "name": name});
+        Change::write("east", commit, "tracks", json!({"id": id}), row)
+    };
+    let rows = "SELECT name FROM albums UNION ALL SELECT name FROM tracks ORDER BY name";
+    scene.publish(&[track(1, 1, 1, "overture"), track(2, 2, 1, "finale")]).await;
+    scene.publish(&[album(3, 2), track(4, 9, 2, "overture"), album(5, 1), track(6, 10, 1, "reprise")]).await;
+    scene.run().await;
+    // Its parent's batch went on, with the other child, and so did what came after.
+    assert_eq!(scene.column(rows).await, ["album 1", "album 2", "finale", "overture", "reprise"]);
+    assert_eq!(kept(&scene).await, ["tracks 1: orphaned, albums 1"]);
+    assert_eq!(ledger(&scene).await, counts([("applied", 5), ("orphaned", 1)]));
+    // A change of its own decides anew: this one names no place that is taken.
+    scene.publish(&[track(7, 1, 1, "prelude")]).await;
+    scene.run().await;
+    assert!(kept(&scene).await.is_empty());
+    let all = ["album 1", "album 2", "finale", "overture", "prelude", "reprise"];
+    assert_eq!(scene.column(rows).await, all);
+    assert_eq!(ledger(&scene).await, counts([("applied", 7)]));
+}
+
+#[tokio::test]
+async fn sqlite_a_row_that_cannot_come_in_stays_beside() {
+    a_row_that_cannot_come_in_stays_beside("taken_sqlite", Kind::Sqlite).await;
+}
+
+#[tokio::test]
+async fn postgres_a_row_that_cannot_come_in_stays_beside() {
+    a_row_that_cannot_come_in_stays_beside("taken_postgres", Kind::Postgres).await;
+}

@@ -2,7 +2,7 @@
 //! Nothing is written. Both start from what stood then, so a difference is the plugins' and not the time's.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     hash::{DefaultHasher, Hash, Hasher},
 };
 
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     batch::Batch,
-    resolve::{self, keys},
+    resolve::{self, LeftOut, keys},
 };
 
 use super::{
@@ -127,13 +127,13 @@ fn decided(sample: &Sample, rules: &mut Rules) -> Option<BTreeMap<u64, Said>> {
     if asked(&wanted) != sample.asked {
         return None;
     }
-    let refused = HashMap::new();
+    let left_out = LeftOut::default();
     let mut open = resolve::decide(
         &batch,
         &prepared,
         &keyed,
         &sample.standing,
-        &refused,
+        &left_out,
         rules.stages.as_mut(),
         &rules.plan,
         0,

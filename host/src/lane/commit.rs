@@ -1,7 +1,7 @@
 //! One batch to its commit: stages, standing, resolve, write; again where the sink says so, and again without the
 //! changes that the sink cannot write.
 
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
 use reconverge_streams::{
     checkpoint::Checkpoint,
@@ -11,18 +11,21 @@ use reconverge_streams::{
     standing::Standing,
     table::TableId,
     waiting::{WaitingId, WaitingWrite},
-    writes::ChangeIndex,
 };
 
 use crate::{
-    batch::{Batch, Refusal},
+    batch::Batch,
     generation::{self, Sample},
-    resolve::{self, RELATIVE, Resolved, keys},
+    resolve::{self, LeftOut, Resolved, keys},
     stages::Prepared,
     waiting::{hold, storm},
 };
 
-use super::{Lane, LaneError, Until, follow, released::Released};
+use super::{
+    Lane, LaneError, Until, follow,
+    left_out::{leave_out, still_unwritable},
+    released::Released,
+};
 
 /// How often and how long to try again what passes by itself.
 #[derive(Clone, Copy, Debug)]
@@ -90,9 +93,8 @@ impl<'a> Work<'a> {
 }
 
 /// What was tried of a batch so far.
-#[derive(Default)]
 struct Tries {
-    refused: HashMap<ChangeIndex, Refusal>,
+    left_out: LeftOut,
     failures: u32,
 }
 
@@ -160,9 +162,10 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
     ) -> Result<Ended, LaneError> {
         let faults_before = self.stages.faults();
         let (prepared, waiting) = self.prepare(&mut batch, work);
-        let mut tries = Tries::default();
+        let left_out = LeftOut { rows: self.waiting.unwritable.clone(), ..LeftOut::default() };
+        let mut tries = Tries { left_out, failures: 0 };
         loop {
-            let decided = self.decided(&batch, work, &prepared, &tries.refused, claim, generation).await;
+            let decided = self.decided(&batch, work, &prepared, &tries.left_out, claim, generation).await;
             let mut decided = match decided {
                 Err(LaneError::Sink(SinkError::Table(table, cause))) => {
                     return Ok(Ended::Pause(batch, table, cause.to_string()));
@@ -188,15 +191,17 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
             let mut writes = std::mem::take(&mut decided.resolved.writes);
             writes.waiting.clone_from(&waiting);
             let grew = writes.waiting.len() + writes.kept.len();
+            let unwritable = still_unwritable(&tries.left_out.rows, &writes);
             match claim.commit(writes).await {
                 Ok(checkpoint) => {
                     self.depths.grew_by(grew);
+                    self.waiting.unwritable = unwritable;
                     waiting.iter().for_each(|write| self.waiting.add(write, &self.plan));
                     let is_whole = matches!(work, Work::Pulled) && waiting.is_empty();
                     let resolved = self.remember(batch, decided, is_whole);
                     return Ok(Ended::Committed(Box::new(Committed { resolved, checkpoint })));
                 }
-                Err(error) => match self.after(error, &batch, work, &mut tries).await? {
+                Err(error) => match self.after(error, &batch, work, &decided.resolved, &mut tries).await? {
                     Next::Again => {}
                     Next::Pause(table, reason) => return Ok(Ended::Pause(batch, table, reason)),
                     Next::Later(guilty) => return Ok(Ended::Later(guilty)),
@@ -238,24 +243,19 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         error: CommitError,
         batch: &Batch,
         work: &Work<'_>,
+        resolved: &Resolved,
         tries: &mut Tries,
     ) -> Result<Next, LaneError> {
         match error {
-            CommitError::Guilty(changes, cause) if changes.contains(&RELATIVE) => {
-                return Err(halted(format!("a row whose parent came cannot be written: {cause}")));
-            }
-            CommitError::Guilty(changes, cause) => {
+            CommitError::Guilty(blamed, cause) => {
                 if let Work::Released(released) = work {
-                    let mut later = released.ids_of(batch, &changes);
+                    let mut later = released.ids_of(batch, &blamed);
                     later.retain(|id| self.waiting.attempts(id) + 1 < self.settings.retry.tries);
                     if !later.is_empty() {
                         return Ok(Next::Later(later));
                     }
                 }
-                let known = tries.refused.len();
-                let refused = changes.into_iter().map(|change| (change, refusal(batch, change, &cause)));
-                tries.refused.extend(refused);
-                if tries.refused.len() == known {
+                if !leave_out(&blamed, &cause, batch, resolved, &mut tries.left_out) {
                     return Err(halted(format!("{cause}, for no change that could be left out")));
                 }
             }
@@ -283,7 +283,7 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         batch: &Batch,
         work: &Work<'_>,
         prepared: &Prepared,
-        refused: &HashMap<ChangeIndex, Refusal>,
+        left_out: &LeftOut,
         claim: &mut K::Claim,
         generation: i64,
     ) -> Result<Decided, LaneError> {
@@ -301,7 +301,7 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
             prepared,
             &keyed,
             &standing,
-            refused,
+            left_out,
             self.stages.as_mut(),
             &self.plan,
             generation,
@@ -327,29 +327,6 @@ fn halted(what: String) -> LaneError {
     let hint =
         "nothing of the batch was written; mend the sink and start again: the lane goes on where it stopped";
     LaneError::Halted { what, hint: hint.into() }
-}
-
-/// The dead letter's word for what a sink cannot write.
-pub(crate) fn refusal(
-    batch: &Batch,
-    change: ChangeIndex,
-    cause: &reconverge_streams::sink::Cause,
-) -> Refusal {
-    let mut refusal = Refusal {
-        stage: "write",
-        code: "cannot-be-written",
-        reason: format!("{}: {}", cause.code, cause.text),
-        table: None,
-        key: None,
-    };
-    if let Some(item) = batch.items.get(change as usize)
-        && let crate::batch::ItemKind::Change(table, row) = item.kind
-    {
-        let table = &batch.tables[table as usize];
-        refusal.table = Some(table.table);
-        refusal.key = Some(table.key(row as usize).to_vec());
-    }
-    refusal
 }
 
 #[cfg(test)]

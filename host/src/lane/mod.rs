@@ -12,6 +12,7 @@ mod commit;
 mod ends;
 mod error;
 mod follow;
+mod left_out;
 mod holes;
 mod wait;
 mod released;
@@ -40,7 +41,7 @@ use crate::{
 };
 
 use self::breaker::Next;
-pub(crate) use self::commit::refusal;
+pub(crate) use self::left_out::leave_out;
 pub use self::{
     alarms::Alarms,
     before::{Before, Ways},

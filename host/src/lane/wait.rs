@@ -2,6 +2,7 @@
 //! in, and how much of all that there may be. Looked after once a second, between two batches.
 
 use reconverge_streams::{
+    family::Swept,
     position::Micros,
     sink::{Claim, Sink, SinkError},
     source::Source,
@@ -167,6 +168,18 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         i64::try_from(pause.mul_f64(spread).as_micros()).unwrap_or(i64::MAX)
     }
 
+    /// Without the rows that the sink would not take in when it was last asked.
+    fn writable(&self, mut swept: Swept) -> Swept {
+        let unwritable = &self.waiting.unwritable;
+        if !unwritable.is_empty() {
+            for (table, keys) in &mut swept {
+                keys.retain(|key| !unwritable.contains(&(*table, key.clone())));
+            }
+            swept.retain(|(_, keys)| !keys.is_empty());
+        }
+        swept
+    }
+
     /// The guarantee behind the wake-up that a parent's transaction gives: kept rows whose parent stands go in.
     async fn sweep(
         &mut self,
@@ -185,6 +198,7 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
                 }
                 swept => swept?,
             };
+            let swept = self.writable(swept);
             // Rows that could not be put in (they do not read any more) come again; they are not worth another try.
             if swept.is_empty() || swept == last {
                 return Ok(());

@@ -4,7 +4,7 @@
 //! A parent that comes brings in the rows that waited for it, one that leaves takes out those that name it; both are
 //! children in a later table of the walk, so grandchildren follow by themselves.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use reconverge_streams::{
     canonical,
@@ -20,19 +20,22 @@ use crate::{
 };
 
 use super::{
+    RowKey,
     state::{Hidden, InSink, KeyState, Stands},
     table::{Fate, TableResolver},
 };
 
 /// Where the walk is.
 #[derive(Debug, Default)]
-pub(super) struct Walk {
+pub(super) struct Walk<'a> {
     table: usize,
     step: Step,
     asked: FamilyWanted,
     known: HashMap<(TableId, Vec<u8>), Presence>,
     /// Keys of changes that this batch makes dead letters: a parent that is nowhere is not to be waited for.
-    dead: BTreeSet<(TableId, Vec<u8>)>,
+    dead: BTreeSet<RowKey>,
+    /// Rows that the sink would not take in.
+    unwritable: Option<&'a HashSet<RowKey>>,
 }
 
 /// Per table: first as a child, then as a parent.
@@ -43,10 +46,11 @@ enum Step {
     AsParent,
 }
 
-impl Walk {
+impl<'a> Walk<'a> {
     /// At the beginning of a decided batch.
-    pub(super) fn new(batch: &Batch, tables: &[TableResolver<'_>]) -> Self {
-        let mut walk = Walk::default();
+    pub(super) fn new(batch: &Batch, tables: &[TableResolver<'_>], unwritable: &'a HashSet<RowKey>) -> Self {
+        let mut walk =
+            Walk { unwritable: Some(unwritable).filter(|rows| !rows.is_empty()), ..Walk::default() };
         if tables.iter().all(|t| t.table.depends_on.is_empty()) {
             // Nobody has a parent: there is no way to go.
             walk.table = tables.len();
@@ -135,8 +139,8 @@ impl Walk {
         if child.table.depends_on.is_empty() {
             return;
         }
-        let decided: Vec<Option<Hidden>> =
-            child.keys.iter().map(|state| self.hidden(tables, child, state)).collect();
+        let decided = (0..child.keys.len()).map(|place| self.hidden(tables, child, place));
+        let decided: Vec<Option<Hidden>> = decided.collect();
         for (state, hidden) in tables[self.table].keys.iter_mut().zip(decided) {
             let is_in = state.stands.live().is_some() && hidden.is_none();
             let was_kept = state.was_kept.is_some();
@@ -150,10 +154,12 @@ impl Walk {
         &self,
         tables: &[TableResolver<'_>],
         child: &TableResolver<'_>,
-        state: &KeyState,
+        place: usize,
     ) -> Option<Hidden> {
+        let state = &child.keys[place];
         let row = state.stands.live()?;
         let mut missing: Option<Hidden> = None;
+        let stays_beside = self.is_unwritable(child, place);
         for parent in &child.table.depends_on {
             let Some(key) = parent_key(child, row, &parent.columns) else { continue };
             // A row that is in the sink has its parents there, unless the batch says otherwise.
@@ -164,15 +170,22 @@ impl Walk {
                 known => known.copied().unwrap_or(unasked),
             };
             match told_by_batch(tables, parent.table, &parent_key.1).unwrap_or(asked) {
-                Presence::In => {}
+                Presence::In if !stays_beside => {}
                 gone_or_unknown => {
-                    let orphaned = gone_or_unknown == Presence::Gone;
+                    let orphaned = gone_or_unknown != Presence::Unknown;
                     let first = missing.get_or_insert(Hidden { orphaned, waits: parent_key });
                     first.orphaned |= orphaned;
                 }
             }
         }
         missing
+    }
+
+    /// Whether the sink would not take the row in, and no change of its own has come since.
+    fn is_unwritable(&self, child: &TableResolver<'_>, place: usize) -> bool {
+        let (state, Some(rows)) = (&child.keys[place], self.unwritable) else { return false };
+        let is_kept = state.set_by.is_none() && state.was_kept.is_some();
+        is_kept && rows.contains(&(child.table.id, child.key_at(place).to_vec()))
     }
 
     /// What a table as a parent has to ask: who waited for rows that come, or now stand as gone, and who names rows

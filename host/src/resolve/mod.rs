@@ -30,7 +30,7 @@ mod net;
 mod refused;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -70,22 +70,43 @@ pub struct Resolved {
     pub repeats_told_by_window: u64,
     /// Conflicts by table, kind and outcome, for metrics.
     pub conflicts: BTreeMap<(TableId, &'static str, Disposition), u64>,
+    /// Rows that come into the sink or leave it through their parents, as [`Self::relative`] finds them.
+    relatives: Vec<RowKey>,
 }
 
-/// In place of a change's index: a row that came into the sink or left it through its parent.
-pub const RELATIVE: ChangeIndex = ChangeIndex::MAX;
+/// From here on, in place of a change's index: a row that came into the sink or left it through its parent.
+const RELATIVES: ChangeIndex = 1 << 31;
+
+/// A row, by its table and canonical key.
+pub type RowKey = (TableId, Vec<u8>);
+
+/// What is left out of a batch, because the sink could not write it on an earlier try.
+#[derive(Clone, Debug, Default)]
+pub struct LeftOut {
+    /// Changes: they become dead letters, and everything else is decided as if they had not been sent.
+    pub changes: HashMap<ChangeIndex, Refusal>,
+    /// Rows whose parents are in the sink: they stay beside until a change of their own comes.
+    pub rows: HashSet<RowKey>,
+}
+
+impl Resolved {
+    /// The row that came or left through its parent, where the index is not that of a change.
+    #[must_use]
+    pub fn relative(&self, blamed: ChangeIndex) -> Option<&RowKey> {
+        self.relatives.get(blamed.checked_sub(RELATIVES)? as usize)
+    }
+}
 
 /// A batch of which it is decided who stands, and not yet which rows are in the sink.
 pub struct Decided<'a> {
     plan: &'a Plan,
     batch: &'a Batch,
     tables: Vec<TableResolver<'a>>,
-    walk: Walk,
+    walk: Walk<'a>,
     resolved: Resolved,
 }
 
-/// Decides a batch. `refused` holds the changes that the sink could not write on an earlier try: they become
-/// dead letters, and everything else is decided as if they had not been sent.
+/// Decides a batch, without what is left out.
 ///
 /// `keyed` is [`keys::keyed`] of the same batch, and `standing` the sink's answer to it.
 #[must_use]
@@ -98,7 +119,7 @@ pub fn decide<'a>(
     prepared: &'a Prepared,
     keyed: &'a Keyed,
     standing: &'a Standing,
-    refused: &'a HashMap<ChangeIndex, Refusal>,
+    left_out: &'a LeftOut,
     stages: &mut dyn Stages,
     plan: &'a Plan,
     generation: i64,
@@ -120,12 +141,13 @@ pub fn decide<'a>(
     for t in order {
         let (batch_table, prepared, keyed) = (&batch.tables[t], &prepared.tables[t], &keyed.tables[t]);
         let standing = &standing.tables[t];
-        let mut table = TableResolver::new(plan, batch_table, prepared, keyed, standing, refused, generation);
+        let mut table =
+            TableResolver::new(plan, batch_table, prepared, keyed, standing, &left_out.changes, generation);
         table.repeated = Arc::clone(&repeated);
         table.run(batch, stages);
         tables.push(table);
     }
-    let walk = Walk::new(batch, &tables);
+    let walk = Walk::new(batch, &tables, &left_out.rows);
     Decided { plan, batch, tables, walk, resolved }
 }
 

@@ -14,7 +14,7 @@ use reconverge_streams::{
 use crate::{batch::Batch, plan::Rule, stages::RowRef};
 
 use super::{
-    RELATIVE, Resolved,
+    RELATIVES, Resolved, RowKey,
     column_set::ColumnSet,
     refused,
     state::{Hidden, InSink, KeyState, Stands},
@@ -33,7 +33,7 @@ pub(super) fn close(mut table: TableResolver<'_>, batch: &Batch, resolved: &mut 
     };
     let mut groups = HashMap::new();
     for (place, state) in table.keys.iter().enumerate() {
-        let row = write_row(&table, place, state, &mut groups, &mut writes);
+        let row = write_row(&table, place, state, &mut groups, &mut writes, &mut resolved.relatives);
         keep(&table, place, state, batch, resolved);
         if state.touched && table.table.rule != Rule::None {
             writes.versions.push(VersionWrite {
@@ -69,11 +69,15 @@ fn write_row(
     state: &KeyState,
     groups: &mut HashMap<ColumnSet, usize>,
     writes: &mut TableWrites,
+    relatives: &mut Vec<RowKey>,
 ) -> Option<(u32, u32)> {
     if state.set_by.is_none() && state.was_kept.is_none() && state.hidden.is_none() {
         return None;
     }
-    let blame = state.set_by.map_or(RELATIVE, |row| table.batch.changes[row as usize].item);
+    let blame = match state.set_by {
+        Some(row) => table.batch.changes[row as usize].item,
+        None => relative(table, place, relatives),
+    };
     let Some(row) = state.stands.live().filter(|_| state.hidden.is_none()) else {
         if state.in_sink != InSink::No {
             push_key(table, place, &mut writes.deletes.keys);
@@ -82,6 +86,12 @@ fn write_row(
         return None;
     };
     upsert(table, state, row, blame, groups, writes)
+}
+
+/// A row without a change of its own gets a number of its own, by which a sink can blame it.
+fn relative(table: &TableResolver<'_>, place: usize, relatives: &mut Vec<RowKey>) -> ChangeIndex {
+    relatives.push((table.table.id, table.key_at(place).to_vec()));
+    RELATIVES + ChangeIndex::try_from(relatives.len() - 1).expect("a batch has fewer rows than 2^31")
 }
 
 fn upsert(

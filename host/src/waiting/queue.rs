@@ -10,7 +10,10 @@ use reconverge_streams::{
     waiting::{Aside, Paused, Waiting, WaitingId, WaitingWrite, Why},
 };
 
-use crate::plan::{Plan, Rule};
+use crate::{
+    plan::{Plan, Rule},
+    resolve::RowKey,
+};
 
 /// A key of a table; empty for a table whose order is the lane's and not the key's (`policy = "none"`).
 type Line = (TableId, Vec<u8>);
@@ -23,6 +26,9 @@ pub struct Queue {
     lines: HashMap<Line, BTreeSet<WaitingId>>,
     paused: BTreeMap<TableId, String>,
     aside: Aside,
+    /// Rows whose parents are in the sink and that it would not take in. Known to this process only: the next one
+    /// tries them once more.
+    pub(crate) unwritable: HashSet<RowKey>,
 }
 
 #[derive(Clone, Debug)]

@@ -10,7 +10,7 @@ use reconverge::{
     decode::{Decoder, Options},
     plan::{Plan, Rule},
     plugin::{PluginChain, PluginSet, PluginSpec},
-    resolve::{self, keys},
+    resolve::{self, LeftOut, keys},
     stages::{Prepared, Stages},
 };
 use reconverge_capture::split_brain;
@@ -236,10 +236,18 @@ impl Case {
             let start = Instant::now();
             let (keyed, wanted) = keys::keyed(batch, &self.plan, 0, &[]);
             took += start.elapsed();
-            let (standing, refused) = (standing(batch, &wanted, &self.plan), HashMap::new());
+            let (standing, left_out) = (standing(batch, &wanted, &self.plan), LeftOut::default());
             let start = Instant::now();
-            let decided =
-                resolve::decide(batch, prepared, &keyed, &standing, &refused, &mut self.chain, &self.plan, 1);
+            let decided = resolve::decide(
+                batch,
+                prepared,
+                &keyed,
+                &standing,
+                &left_out,
+                &mut self.chain,
+                &self.plan,
+                1,
+            );
             let resolved = black_box(decided.close());
             took += start.elapsed();
             drop(resolved);

@@ -31,7 +31,7 @@ use reconverge_streams::{
 use crate::{
     batch::{Batch, Change, Item, ItemKind, Op, Refusal},
     plan::{Parent, Plan, Rule, TablePlan},
-    resolve::{decide, keys},
+    resolve::{LeftOut, decide, keys},
     stages::{Contests, Passed, Prepared, PreparedTable, Rulings, Stages},
 };
 
@@ -257,7 +257,7 @@ impl World {
         let (batch, prepared) = self.batch(events, from);
         let (keyed, wanted) = keys::keyed(&batch, &self.plan, from, &[]);
         let standing = self.claim.begin(wanted).await.unwrap();
-        let none = HashMap::new();
+        let none = LeftOut::default();
         let mut decided = decide(&batch, &prepared, &keyed, &standing, &none, &mut NoPlugins, &self.plan, 1);
         while let Some(asked) = decided.asks() {
             decided.learn(self.claim.family(asked).await.unwrap());

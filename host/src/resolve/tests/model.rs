@@ -24,7 +24,7 @@ use crate::{
     batch::{Batch, Change, Item, ItemKind, Op, TableBatch},
     clock::{Clocks, Hlc, VectorClock},
     plan::{Plan, TablePlan},
-    resolve::{decide, keys},
+    resolve::{LeftOut, decide, keys},
     stages::{Contests, Passed, Prepared, PreparedTable, Ruling, Rulings, Stages, Verdict},
 };
 
@@ -147,7 +147,7 @@ impl ModelSink {
                 &part_prepared,
                 &part_keyed,
                 &part_standing,
-                &HashMap::new(),
+                &LeftOut::default(),
                 &mut ByRank,
                 &self.plan,
                 1,
@@ -160,7 +160,8 @@ impl ModelSink {
             before = resolved.writes.counts.places().to_vec();
         }
         let resolved =
-            decide(&batch, &prepared, &keyed, &standing, &HashMap::new(), &mut ByRank, &self.plan, 1).close();
+            decide(&batch, &prepared, &keyed, &standing, &LeftOut::default(), &mut ByRank, &self.plan, 1)
+                .close();
         assert_eq!(resolved.writes.counts.sum(), events.len() as u64);
         self.write(resolved.writes);
     }

@@ -17,7 +17,7 @@ use reconverge_streams::{
 use crate::{
     batch::{Batch, Change, Item, ItemKind, Op, TableBatch},
     plan::{Plan, Rule, TablePlan},
-    resolve::{Resolved, decide, keys},
+    resolve::{LeftOut, Resolved, decide, keys},
     stages::{Contests, Passed, Prepared, PreparedTable, Rulings, Stages},
 };
 
@@ -101,7 +101,7 @@ fn resolved(plan: &Plan, changes: &[(i64, u64, i64)], gate: Vec<Seen>) -> Resolv
         residency_passed: vec![true; changes.len()],
     };
     let prepared = Prepared { tables: vec![passed] };
-    decide(&batch, &prepared, &keyed, &standing, &HashMap::new(), &mut Nobody, plan, 1).close()
+    decide(&batch, &prepared, &keyed, &standing, &LeftOut::default(), &mut Nobody, plan, 1).close()
 }
 
 #[test]

@@ -24,8 +24,6 @@ pub(super) struct Place {
     pub consumer_sequence: u64,
     /// When the stream took it.
     pub at: Micros,
-    /// Messages that waited for the consumer behind it.
-    pub pending: u64,
 }
 
 impl Place {
@@ -52,7 +50,6 @@ impl Place {
             stream_sequence: number(1)?,
             consumer_sequence: number(2)?,
             at: Micros::try_from(number(3)? / 1000).ok()?,
-            pending: number(4)?,
         })
     }
 }
@@ -224,13 +221,7 @@ mod tests {
 
     #[test]
     fn both_forms_of_a_reply_subject_say_where_a_delivery_stands() {
-        let place = Place {
-            times: 1,
-            stream_sequence: 70,
-            consumer_sequence: 7,
-            at: 1_760_000_000_000_001,
-            pending: 3,
-        };
+        let place = Place { times: 1, stream_sequence: 70, consumer_sequence: 7, at: 1_760_000_000_000_001 };
         for (reply, read) in [
             ("$JS.ACK.CDC.lane.1.70.7.1760000000000001999.3", Some(place)),
             ("$JS.ACK.hub.hash.CDC.lane.1.70.7.1760000000000001999.3", Some(place)),

@@ -42,9 +42,9 @@ impl Gathered {
         None
     }
 
-    /// Takes nothing more.
-    pub fn close(&mut self) {
-        self.full = true;
+    /// Lets go what came after `sequence`.
+    pub fn cut(&mut self, sequence: u64) {
+        self.deliveries.retain(|delivery| delivery.sequence <= sequence);
     }
 
     /// Whether nothing more fits.

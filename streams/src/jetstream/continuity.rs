@@ -2,9 +2,10 @@
 //!
 //! The consumer's own sequence has no holes, so a gap in it is a lost delivery. The stream's sequence may have
 //! some: other partitions stand there. But a stream that is trimmed or purged under a consumer makes the same holes,
-//! and nothing signals it. Two questions to the stream tell: where it begins now, and whether that is beyond the
-//! beginning of a hole that was passed. What lies before the stream's first sequence and was passed by may have been
-//! ours, and is reported.
+//! and nothing signals it: the count of messages that wait does not, since what is published meanwhile fills it up
+//! again. So nothing from behind a hole is handed on before the stream has said, after it was passed, that it still
+//! begins at or before the hole. What lies before the stream's first sequence and was passed by may have been ours,
+//! and is reported.
 
 use super::arrival::Place;
 use crate::source::SourceError;
@@ -15,32 +16,20 @@ pub(super) struct Continuity {
     /// Everything of this partition up to here was delivered.
     position: u64,
     consumer_sequence: u64,
-    /// Messages that waited behind the last delivery.
-    pending: u64,
     /// Whether holes mean anything: only where the stream keeps messages by limits.
     watches: bool,
     /// The greatest first sequence that the stream told of.
     first: u64,
-    /// The position before the first hole since the last question to the stream.
+    /// The position before the first hole that nobody has vouched for.
     hole: Option<u64>,
-    /// The same for the question that is under way, and what was before it.
-    hole_asked: Option<u64>,
-}
-
-/// What a step means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
-    /// Nothing speaks against it.
-    Sound,
-    /// Messages that had waited are gone: ask the stream before anything more is handed on.
-    Suspicious,
 }
 
 impl Continuity {
-    /// A reader that begins after `position` with `pending` messages before it, on a stream whose first sequence
-    /// was `first`.
-    pub fn new(position: u64, pending: u64, first: u64, watches: bool) -> Continuity {
-        Continuity { position, consumer_sequence: 0, pending, watches, first, hole: None, hole_asked: None }
+    /// A reader that begins after `from`, on a stream whose first sequence was `first`, and was told that nothing of
+    /// its own lies up to `position`.
+    pub fn new(from: u64, position: u64, first: u64, watches: bool) -> Continuity {
+        let hole = (watches && position > from).then_some(from);
+        Continuity { position, consumer_sequence: 0, watches, first, hole }
     }
 
     /// Everything of this partition up to here was delivered.
@@ -48,8 +37,13 @@ impl Continuity {
         self.position
     }
 
+    /// The position before the first hole that nobody has vouched for: what came after it is not to be handed on.
+    pub fn hole(&self) -> Option<u64> {
+        self.hole
+    }
+
     /// A message came.
-    pub fn delivered(&mut self, place: &Place) -> Result<Step, SourceError> {
+    pub fn delivered(&mut self, place: &Place) -> Result<(), SourceError> {
         if place.times > 1 {
             return Err(doubt(format!("sequence {} was delivered again", place.stream_sequence)));
         }
@@ -65,15 +59,13 @@ impl Continuity {
                 place.stream_sequence, self.position
             )));
         }
-        let before = self.pending;
         self.consumer_sequence = place.consumer_sequence;
-        self.pending = place.pending;
         let hole = place.stream_sequence > self.position + 1;
-        self.step(hole, place.stream_sequence, place.pending + 1 < before)
+        self.step(hole, place.stream_sequence)
     }
 
     /// The consumer says how far it has looked without finding more.
-    pub fn heartbeat(&mut self, stream_sequence: u64, consumer_sequence: u64) -> Result<Step, SourceError> {
+    pub fn heartbeat(&mut self, stream_sequence: u64, consumer_sequence: u64) -> Result<(), SourceError> {
         if consumer_sequence > self.consumer_sequence {
             return Err(doubt(format!(
                 "the consumer gave delivery {consumer_sequence}, and only {} came",
@@ -81,38 +73,36 @@ impl Continuity {
             )));
         }
         if consumer_sequence < self.consumer_sequence || stream_sequence <= self.position {
-            return Ok(Step::Sound);
+            return Ok(());
         }
-        let vanished = self.pending > 0;
-        self.pending = 0;
-        self.step(true, stream_sequence, vanished)
+        self.step(true, stream_sequence)
     }
 
-    fn step(&mut self, hole: bool, to: u64, vanished: bool) -> Result<Step, SourceError> {
+    fn step(&mut self, hole: bool, to: u64) -> Result<(), SourceError> {
         let from = std::mem::replace(&mut self.position, to);
-        if !hole || !self.watches {
-            return Ok(Step::Sound);
+        if hole && self.watches {
+            self.hole.get_or_insert(from);
+            if from + 1 < self.first {
+                return Err(SourceError::Trimmed { wanted: from + 1, first: self.first });
+            }
         }
-        if from + 1 < self.first {
-            return Err(SourceError::Trimmed { wanted: from + 1, first: self.first });
-        }
-        self.hole.get_or_insert(from);
-        Ok(if vanished { Step::Suspicious } else { Step::Sound })
+        Ok(())
     }
 
-    /// A question to the stream is on its way.
-    pub fn asked(&mut self) {
-        // Holes only get later: what was there before stands.
-        self.hole_asked = self.hole_asked.or(self.hole.take());
-    }
-
-    /// The stream answered: it begins at `first`.
-    pub fn answered(&mut self, first: u64) -> Result<(), SourceError> {
+    /// The stream began at `first` when it was asked, whenever that was.
+    pub fn learnt(&mut self, first: u64) {
         self.first = self.first.max(first);
-        let hole = self.hole_asked.take();
-        match hole.or(self.hole).filter(|from| self.watches && from + 1 < first) {
+    }
+
+    /// The stream begins at `first`, and was asked after the last step.
+    pub fn vouched(&mut self, first: u64) -> Result<(), SourceError> {
+        self.learnt(first);
+        match self.hole.filter(|from| from + 1 < first) {
             Some(from) => Err(SourceError::Trimmed { wanted: from + 1, first }),
-            None => Ok(()),
+            None => {
+                self.hole = None;
+                Ok(())
+            }
         }
     }
 }
@@ -125,107 +115,107 @@ fn doubt(words: String) -> SourceError {
 mod tests {
     use super::*;
 
-    fn place(stream_sequence: u64, consumer_sequence: u64, pending: u64) -> Place {
-        Place { times: 1, stream_sequence, consumer_sequence, at: 0, pending }
+    fn place(stream_sequence: u64, consumer_sequence: u64) -> Place {
+        Place { times: 1, stream_sequence, consumer_sequence, at: 0 }
     }
 
-    fn trimmed(result: Result<impl std::fmt::Debug, SourceError>) -> (u64, u64) {
+    fn trimmed(result: Result<(), SourceError>) -> (u64, u64) {
         match result {
             Err(SourceError::Trimmed { wanted, first }) => (wanted, first),
             other => panic!("{other:?}"),
         }
     }
 
+    /// A reader from the beginning of a stream, of which the first message came.
+    fn begun() -> Continuity {
+        let mut sound = Continuity::new(0, 0, 1, true);
+        sound.delivered(&place(1, 1)).unwrap();
+        sound
+    }
+
     #[test]
     fn a_lost_repeated_or_turned_delivery_is_a_doubt() {
         for (next, word) in [
-            (place(12, 3, 0), "after delivery 1"),
-            (place(12, 1, 0), "after delivery 1"),
-            (place(10, 2, 0), "came after sequence 10"),
-            (Place { times: 2, ..place(11, 2, 0) }, "again"),
+            (place(12, 3), "after delivery 1"),
+            (place(12, 1), "after delivery 1"),
+            (place(10, 2), "came after sequence 10"),
+            (Place { times: 2, ..place(11, 2) }, "again"),
         ] {
-            let mut sound = Continuity::new(9, 5, 1, true);
-            sound.delivered(&place(10, 1, 4)).unwrap();
+            let mut sound = Continuity::new(9, 9, 1, true);
+            sound.delivered(&place(10, 1)).unwrap();
             let error = sound.delivered(&next).unwrap_err();
             assert!(matches!(&error, SourceError::Doubt(words) if words.contains(word)), "{error}");
         }
-        let mut sound = Continuity::new(9, 5, 1, true);
+        let mut sound = Continuity::new(9, 9, 1, true);
         assert!(matches!(sound.heartbeat(20, 1), Err(SourceError::Doubt(_))));
     }
 
     #[test]
-    fn holes_of_other_partitions_are_sound() {
-        let mut sound = Continuity::new(0, 2, 1, true);
-        assert_eq!(sound.delivered(&place(5, 1, 1)).unwrap(), Step::Sound);
-        sound.asked();
-        assert_eq!(sound.delivered(&place(9, 2, 0)).unwrap(), Step::Sound);
-        sound.answered(1).unwrap();
-        assert_eq!(sound.heartbeat(30, 2).unwrap(), Step::Sound);
-        assert_eq!(sound.position(), 30);
-        sound.asked();
-        sound.answered(6).unwrap();
-        assert_eq!(sound.position(), 30);
+    fn a_hole_of_another_partition_is_vouched_for_by_the_stream() {
+        let mut sound = Continuity::new(0, 0, 1, true);
+        sound.delivered(&place(5, 1)).unwrap();
+        assert_eq!(sound.hole(), Some(0));
+        sound.delivered(&place(9, 2)).unwrap();
+        assert_eq!(sound.hole(), Some(0), "the first one stands for those behind it");
+        sound.vouched(1).unwrap();
+        assert_eq!(sound.hole(), None);
+        sound.heartbeat(30, 2).unwrap();
+        assert_eq!((sound.position(), sound.hole()), (30, Some(9)));
+        sound.vouched(10).unwrap();
+        assert_eq!(sound.hole(), None);
     }
 
     #[test]
-    fn a_trim_behind_us_is_sound() {
-        let mut sound = Continuity::new(0, 9, 1, true);
-        for n in 1..=9 {
-            sound.delivered(&place(n, n, 9 - n)).unwrap();
+    fn without_a_hole_nobody_has_to_vouch() {
+        let mut sound = begun();
+        for n in 2..=9 {
+            sound.delivered(&place(n, n)).unwrap();
         }
-        sound.asked();
-        sound.answered(9).unwrap();
-        sound.delivered(&place(10, 10, 0)).unwrap();
+        sound.heartbeat(9, 9).unwrap();
+        assert_eq!(sound.hole(), None);
+        // The stream is trimmed behind us.
+        sound.learnt(9);
+        sound.delivered(&place(10, 10)).unwrap();
+        assert_eq!(sound.hole(), None);
     }
 
     #[test]
     fn a_hole_before_the_streams_beginning_is_a_trim() {
         // Known before the hole is passed.
-        let mut sound = Continuity::new(0, 90, 1, true);
-        sound.delivered(&place(1, 1, 89)).unwrap();
-        sound.asked();
-        sound.answered(50).unwrap();
-        assert_eq!(trimmed(sound.delivered(&place(50, 2, 40))), (2, 50));
-        // Learnt after it, while messages went on: the question covers what was passed before and since.
-        let mut sound = Continuity::new(0, 90, 1, true);
-        sound.delivered(&place(1, 1, 89)).unwrap();
-        sound.delivered(&place(50, 2, 88)).unwrap();
-        sound.asked();
-        assert_eq!(trimmed(sound.answered(50)), (2, 50));
-        let mut sound = Continuity::new(0, 90, 1, true);
-        sound.asked();
-        sound.delivered(&place(50, 1, 89)).unwrap();
-        assert_eq!(trimmed(sound.answered(50)), (1, 50));
+        let mut sound = begun();
+        sound.learnt(50);
+        assert_eq!(trimmed(sound.delivered(&place(50, 2))), (2, 50));
+        assert_eq!(sound.hole(), Some(1), "what came before it is certain");
+        // Learnt after it.
+        let mut sound = begun();
+        sound.delivered(&place(50, 2)).unwrap();
+        assert_eq!(trimmed(sound.vouched(50)), (2, 50));
+        let mut sound = begun();
+        sound.heartbeat(90, 1).unwrap();
+        assert_eq!(trimmed(sound.vouched(91)), (2, 91));
     }
 
     #[test]
-    fn messages_that_waited_and_vanished_are_suspicious() {
-        let mut sound = Continuity::new(0, 90, 1, true);
-        sound.delivered(&place(1, 1, 89)).unwrap();
-        assert_eq!(sound.delivered(&place(50, 2, 40)).unwrap(), Step::Suspicious);
-        let mut sound = Continuity::new(0, 90, 1, true);
-        sound.delivered(&place(1, 1, 89)).unwrap();
-        assert_eq!(sound.heartbeat(90, 1).unwrap(), Step::Suspicious);
-        sound.asked();
-        assert_eq!(trimmed(sound.answered(91)), (2, 91));
+    fn an_answer_to_an_earlier_question_vouches_for_nothing() {
+        let mut sound = begun();
+        sound.delivered(&place(50, 2)).unwrap();
+        sound.learnt(1);
+        assert_eq!(sound.hole(), Some(1));
+    }
+
+    #[test]
+    fn that_nothing_waits_is_vouched_for_too() {
+        let mut sound = Continuity::new(3, 90, 1, true);
+        assert_eq!(sound.hole(), Some(3));
+        assert_eq!(trimmed(sound.vouched(91)), (4, 91));
     }
 
     #[test]
     fn a_stream_that_lets_go_what_was_read_is_not_watched() {
-        let mut sound = Continuity::new(0, 90, 1, false);
-        assert_eq!(sound.delivered(&place(50, 1, 3)).unwrap(), Step::Sound);
-        sound.asked();
-        sound.answered(60).unwrap();
-        sound.delivered(&place(70, 2, 2)).unwrap();
-    }
-
-    #[test]
-    fn an_unanswered_question_is_asked_again_about_all() {
-        let mut sound = Continuity::new(0, 3, 1, true);
-        sound.delivered(&place(5, 1, 2)).unwrap();
-        sound.asked();
-        sound.delivered(&place(9, 2, 1)).unwrap();
-        sound.asked();
-        assert_eq!(trimmed(sound.answered(9)), (1, 9));
+        let mut sound = Continuity::new(0, 7, 1, false);
+        sound.delivered(&place(50, 1)).unwrap();
+        sound.learnt(60);
+        sound.delivered(&place(70, 2)).unwrap();
+        assert_eq!(sound.hole(), None);
     }
 }

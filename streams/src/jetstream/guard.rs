@@ -1,5 +1,5 @@
-//! Asks the stream every few seconds where it begins and whether it is still the one that the reader was opened on,
-//! beside the reading and without holding it up.
+//! Asks the stream where it begins and whether it is still the one that the reader was opened on: every few seconds
+//! beside the reading and without holding it up, and before anything from behind a hole is handed on.
 //!
 //! A stream that is trimmed, purged or made anew under a consumer says nothing by itself.
 
@@ -45,48 +45,46 @@ impl Guard {
     pub async fn look(&mut self, continuity: &mut Continuity) -> Result<(), SourceError> {
         if let Some(asked) = self.asked.take_if(|asked| asked.is_finished()) {
             // A question that was cut off is as good as one without an answer.
-            if let Ok(answer) = asked.await {
-                self.take(answer, continuity)?;
+            if let Ok(answer) = asked.await
+                && let Some(first) = self.first(answer)?
+            {
+                continuity.learnt(first);
             }
         }
         let now = Instant::now();
         if self.asked.is_none() && now >= self.due {
             self.due = now + EVERY;
-            continuity.asked();
             let (connection, stream) = (self.connection.clone(), self.stream.clone());
             self.asked = Some(tokio::spawn(async move { stream::info(&connection, &stream).await }));
         }
         Ok(())
     }
 
-    /// Asks now and waits for the answer.
-    pub async fn ask(&mut self, continuity: &mut Continuity) -> Result<(), SourceError> {
-        continuity.asked();
-        match stream::info(&self.connection, &self.stream).await {
-            // Here silence is no answer: what looked wrong must be cleared up before anything is handed on.
-            Err(error) if !error.is_refusal(&[STREAM_NOT_FOUND]) => Err(SourceError::Doubt(format!(
-                "messages that had waited are gone, and the stream does not say why: {error}"
+    /// Has the stream vouch for the holes that were passed, where there are any.
+    pub async fn vouch(&mut self, continuity: &mut Continuity) -> Result<(), SourceError> {
+        let Some(from) = continuity.hole() else { return Ok(()) };
+        match self.first(stream::info(&self.connection, &self.stream).await)? {
+            Some(first) => continuity.vouched(first),
+            // Here silence is no answer.
+            None => Err(SourceError::Doubt(format!(
+                "sequences behind {from} were passed by, and the stream does not say whether it still has them"
             ))),
-            answer => self.take(answer, continuity),
         }
     }
 
-    fn take(
-        &self,
-        answer: Result<StreamInfo, ApiError>,
-        continuity: &mut Continuity,
-    ) -> Result<(), SourceError> {
+    /// Where the stream begins; none where it does not say.
+    fn first(&self, answer: Result<StreamInfo, ApiError>) -> Result<Option<u64>, SourceError> {
         match answer {
             Ok(info) if info.created != self.created => {
                 Err(SourceError::Doubt(format!("the stream `{}` was deleted and made anew", self.stream)))
             }
-            Ok(info) => continuity.answered(info.state.first()),
+            Ok(info) => Ok(Some(info.state.first())),
             Err(error) if error.is_refusal(&[STREAM_NOT_FOUND]) => {
                 Err(SourceError::Doubt(format!("the stream `{}` was deleted", self.stream)))
             }
             Err(error) => {
                 tracing::debug!(stream = %self.stream, error = %error, "stream does not say where it begins");
-                Ok(())
+                Ok(None)
             }
         }
     }

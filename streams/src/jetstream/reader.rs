@@ -16,7 +16,7 @@ use super::arrival::{self, Arrival, Place};
 use super::batch::Gathered;
 use super::connect::{Connection, Refusal};
 use super::consumer::Consumer;
-use super::continuity::{Continuity, Step};
+use super::continuity::Continuity;
 use super::guard::Guard;
 use super::pull::{HEARTBEAT, Pulls};
 use super::stream::{Retention, StreamInfo};
@@ -45,9 +45,6 @@ pub struct JetStreamReader {
     hearing: bool,
     /// A message that did not fit into the last batch.
     carried: Option<Delivery>,
-    /// The carried message, or how far the consumer has looked, is not to be handed on before the stream has
-    /// said where it begins.
-    suspicious: bool,
     /// Why it ended, to be told by the next call.
     failed: Option<SourceError>,
     /// Inside a call: where that was aborted, or failed, this stays true.
@@ -74,24 +71,23 @@ impl JetStreamReader {
         let inbox = connection.client.subscribe(inbox_subject.clone()).await;
         // Where nothing waits, everything that the stream held before the consumer was made is not for us.
         let nothing = consumer.pending == 0;
-        let scanned = if nothing { after.max(info.state.last_seq) } else { after };
+        let passed = if nothing { after.max(info.state.last_seq) } else { after };
         let retention = consumer.retention();
-        let position = if retention == Retention::WorkQueue && !nothing { 0 } else { scanned };
+        let position = if retention == Retention::WorkQueue && !nothing { 0 } else { passed };
         let watches = retention == Retention::Limits;
         Ok(JetStreamReader {
             inbox: inbox.map_err(|error| connection.unreachable(error))?,
             pull_subject: Subject::from(consumer.pull_subject()),
             inbox_subject,
             pulls: Pulls::default(),
-            continuity: Continuity::new(position, consumer.pending, info.state.first(), watches),
+            continuity: Continuity::new(after.min(position), position, info.state.first(), watches),
             guard: Guard::new(connection, info),
             heard: Instant::now(),
             hearing: false,
             carried: None,
-            suspicious: false,
             failed: None,
             busy: false,
-            scanned,
+            scanned: after,
             after,
             unreleased: VecDeque::new(),
             connection: connection.clone(),
@@ -103,10 +99,6 @@ impl JetStreamReader {
 
     async fn gather(&mut self, limits: &Limits, gathered: &mut Gathered) -> Result<(), SourceError> {
         self.check_connection()?;
-        if self.suspicious {
-            self.guard.ask(&mut self.continuity).await?;
-            self.suspicious = false;
-        }
         // It has been vouched for, and may be gone from the stream: whatever the guard says comes after it.
         if let Some(delivery) = self.carried.take() {
             self.carried = gathered.offer(delivery);
@@ -160,22 +152,17 @@ impl JetStreamReader {
 
     fn take(&mut self, message: Message, gathered: &mut Gathered) -> Result<(), SourceError> {
         self.hearing = true;
-        let step = match Arrival::read(&message) {
-            Arrival::Event(place) => return self.take_event(message, &place, gathered),
+        match Arrival::read(&message) {
+            Arrival::Event(place) => self.take_event(message, &place, gathered),
             Arrival::Heartbeat { stream_sequence, consumer_sequence } => {
-                self.continuity.heartbeat(stream_sequence, consumer_sequence)?
+                self.continuity.heartbeat(stream_sequence, consumer_sequence)
             }
             Arrival::PullEnded { left, oversize } => {
                 self.pulls.ended(left, oversize);
-                Step::Sound
+                Ok(())
             }
-            Arrival::Over(why) => return Err(SourceError::Doubt(why)),
-        };
-        if step == Step::Suspicious {
-            self.suspicious = true;
-            gathered.close();
+            Arrival::Over(why) => Err(SourceError::Doubt(why)),
         }
-        Ok(())
     }
 
     fn take_event(
@@ -185,10 +172,7 @@ impl JetStreamReader {
         gathered: &mut Gathered,
     ) -> Result<(), SourceError> {
         self.pulls.delivered();
-        if self.continuity.delivered(place)? == Step::Suspicious {
-            self.suspicious = true;
-            gathered.close();
-        }
+        self.continuity.delivered(place)?;
         if self.consumer.retention() != Retention::Limits
             && let Some(reply) = &message.reply
         {
@@ -252,7 +236,7 @@ impl JetStreamReader {
     fn told(&mut self, gathered: Gathered) -> Pulled {
         let deliveries = gathered.deliveries;
         let last = deliveries.last().map_or(0, |delivery| delivery.sequence);
-        let certain = self.carried.is_none() && !self.suspicious && self.failed.is_none();
+        let certain = self.carried.is_none() && self.failed.is_none();
         let looked = if certain { self.continuity.position() } else { 0 };
         self.scanned = self.scanned.max(last).max(looked);
         Pulled { deliveries, scanned: self.scanned }
@@ -268,7 +252,14 @@ impl Reader for JetStreamReader {
             return Err(SourceError::Doubt("an earlier call failed or was aborted".to_owned()));
         }
         let mut gathered = Gathered::new(limits);
-        if let Err(failed) = self.gather(limits, &mut gathered).await {
+        let read = match self.gather(limits, &mut gathered).await {
+            Ok(()) => self.guard.vouch(&mut self.continuity).await,
+            failed => failed,
+        };
+        if let Err(failed) = read {
+            if let Some(certain) = self.continuity.hole() {
+                gathered.cut(certain);
+            }
             if gathered.is_empty() {
                 return Err(failed);
             }

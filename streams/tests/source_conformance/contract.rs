@@ -153,6 +153,27 @@ pub async fn what_is_purged_while_reading_is_reported(world: &impl World) {
     assert_eq!(sequences(&all), (1..wanted).collect::<Vec<_>>());
 }
 
+/// As many wait after the purge as before it, so that their count tells nothing.
+pub async fn what_is_purged_and_filled_up_while_reading_is_reported(world: &impl World) {
+    world.fill(&numbered(500)).await;
+    let mut reader = world.source().open(0, 0).await.unwrap();
+    let mut all = reader.next(&limits(5, 1 << 20, 500)).await.unwrap().deliveries;
+    assert_eq!(sequences(&all), [1, 2, 3, 4, 5]);
+    world.fill(&numbered(2000)).await;
+    world.trim(501).await;
+    let error = loop {
+        match reader.next(&limits(5, 1 << 20, 500)).await {
+            Ok(pulled) => {
+                assert!(pulled.scanned < 500, "{} is told, and what came before is gone", pulled.scanned);
+                all.extend(pulled.deliveries);
+            }
+            Err(error) => break error,
+        }
+    };
+    let SourceError::Trimmed { wanted, first: 501 } = error else { panic!("{error:?}") };
+    assert_eq!(sequences(&all), (1..wanted).collect::<Vec<_>>());
+}
+
 pub async fn a_removed_message_in_the_middle_is_no_hole(world: &impl World) {
     world.fill(&numbered(30)).await;
     world.remove(15).await;

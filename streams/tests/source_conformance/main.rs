@@ -43,6 +43,7 @@ every_world_keeps!(
     an_aborted_call_leaves_the_reader_in_doubt,
     what_was_trimmed_before_opening_is_reported,
     what_is_purged_while_reading_is_reported,
+    what_is_purged_and_filled_up_while_reading_is_reported,
     a_removed_message_in_the_middle_is_no_hole,
     a_checkpoint_beyond_the_end_is_a_doubt,
     a_stream_made_anew_ends_its_readers,

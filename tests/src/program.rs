@@ -102,6 +102,12 @@ impl Running {
         let text = |file: &Path| std::fs::read_to_string(file).unwrap();
         Ended { code: status.unwrap().code(), stdout: text(&self.stdout), stderr: text(&self.stderr) }
     }
+
+    /// Ends it as an operator does; it must end well.
+    pub async fn stopped(self) -> Ended {
+        self.signal("TERM").await;
+        self.ended().await.done()
+    }
 }
 
 fn command(folder: &Path, words: &[&str]) -> Command {

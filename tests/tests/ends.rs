@@ -62,8 +62,7 @@ async fn until_well(port: u16) {
 }
 
 async fn ends_well(scene: &Scene, running: Running, last: u64) {
-    running.signal("TERM").await;
-    running.ended().await.done();
+    running.stopped().await;
     let rows = scene.column("SELECT count(*) FROM goods").await;
     assert_eq!(rows, [last.to_string()]);
     let audit = scene.audit().await;
@@ -237,7 +236,6 @@ async fn a_right_that_is_taken_away_is_waited_for() {
     server.reload(&users("\"nothing\"")).unwrap();
     scene.until_committed(50).await;
     until_well(port).await;
-    running.signal("TERM").await;
-    running.ended().await.done();
+    running.stopped().await;
     assert_eq!(scene.column("SELECT count(*) FROM goods").await, ["50"]);
 }

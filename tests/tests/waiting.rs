@@ -111,8 +111,7 @@ async fn a_clock_that_is_ahead(name: &str, kind: Kind) {
     scene.until_rows("orders", 2).await;
     assert!(now() >= at, "released before its time");
     assert_eq!(orders(&scene).await, ["order 1", "order 3"]);
-    running.signal("TERM").await;
-    running.ended().await.done();
+    running.stopped().await;
     assert_eq!(ledger(&scene).await, counts([("applied", 2), ("kept-current", 1), ("regressed", 1)]));
     assert_eq!(scene.call(&["parked", "list"]).await.done().stdout, "no rows are kept\n");
 }
@@ -195,8 +194,7 @@ async fn a_table_altered_under_a_running_pipeline(name: &str, kind: Kind, break_
     let first = if is_rewritten { "1" } else { "3" };
     assert_eq!(orders(&scene).await, [&format!("order {first}"), "order 5", "order 7"]);
     assert_eq!(scene.column("SELECT CAST(amount AS text) FROM orders ORDER BY id").await, [first, "5", "7"]);
-    running.signal("TERM").await;
-    running.ended().await.done();
+    running.stopped().await;
     let kept = u64::from(is_rewritten);
     let all = [("applied", 7 - kept), ("kept-current", kept)];
     assert_eq!(ledger(&scene).await, counts(all.into_iter().filter(|(_, n)| *n > 0)));
@@ -383,8 +381,7 @@ async fn the_limit_of_what_waits(name: &str, kind: Kind) {
     let running = scene.start(&["run", "--owner", "the-same"]);
     scene.call(&["tables", "resume", "orders"]).await.done();
     scene.until_rows("orders", 31).await;
-    running.signal("TERM").await;
-    running.ended().await.done();
+    running.stopped().await;
     assert_eq!(ledger(&scene).await, counts([("applied", 31)]));
 }
 

@@ -7,7 +7,7 @@ use reconverge_streams::{sink::Sink, source::Source as _, table::TableShape};
 
 use crate::config::{Pipeline, Policy, Problem, ProcessEnvironment, SinkTarget, Source};
 
-use super::{RunError, ends, golden, grade, lawful, plan, plugins, reload::Artifacts, sidecar};
+use super::{RunError, ends, grade, lawful, plan, plugins, reload::Artifacts, sidecar, workshop};
 
 /// What a check found. Both empty is good.
 #[derive(Debug, Default)]
@@ -113,14 +113,11 @@ async fn check_sink<K: Sink>(pipeline: &Pipeline, sink: &K, found: &mut Findings
     }
 }
 
-/// Merge plugins that break required laws, and plugins that decide golden contests otherwise.
+/// [`workshop::refused`] of the pipeline's own artifacts, on a thread for slow work.
 async fn refused(pipeline: &Pipeline, shapes: &[Arc<TableShape>]) -> Result<Vec<Problem>, RunError> {
     let (pipeline, shapes) = (pipeline.clone(), shapes.to_vec());
     let looked = tokio::task::spawn_blocking(move || {
-        let own = Artifacts::default();
-        let mut problems = golden::differing(&plugins::engine(&pipeline)?, &pipeline, &own);
-        problems.extend(lawful::unlawful(&pipeline, &shapes, &own)?);
-        Ok(problems)
+        workshop::refused(&plugins::engine(&pipeline)?, &pipeline, &shapes, &Artifacts::default())
     });
     looked.await.unwrap_or_else(|cause| Err(lawful::failed(&cause.to_string())))
 }

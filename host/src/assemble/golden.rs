@@ -15,13 +15,12 @@ pub(super) fn differing(engine: &PluginEngine, pipeline: &Pipeline, artifacts: &
     let mut problems = Vec::new();
     for plugin in &pipeline.plugins {
         let Some(contests) = &plugin.contests else { continue };
-        let placed = artifacts.by_plugin.get(&plugin.name).map(|placed| placed.path.as_path());
         let own = match &plugin.artifact {
             Artifact::File(path) => Some(path.as_path()),
             Artifact::Digest { .. } => None,
         };
-        let split = artifacts.split.as_ref().filter(|split| split.plugin == plugin.name);
-        let both = [placed.or(own), split.map(|split| split.artifact.path.as_path())];
+        let split = artifacts.split_of(&plugin.name).map(|split| split.artifact.path.as_path());
+        let both = [artifacts.placed(&plugin.name).or(own), split];
         for file in both.into_iter().flatten() {
             problems.extend(problem(engine, pipeline, plugin, contests, file));
         }

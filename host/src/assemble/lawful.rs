@@ -38,10 +38,8 @@ pub(super) fn unlawful(
     let mut problems = Vec::new();
     let required = |plugin: &&Plugin| plugin.laws == Laws::Required && plugin.stage == Stage::Merge;
     for plugin in pipeline.plugins.iter().filter(required) {
-        let placed = artifacts.by_plugin.get(&plugin.name).map(|placed| placed.path.as_path());
-        let split = artifacts.split.as_ref().filter(|split| split.plugin == plugin.name);
-        problems.extend(problems_of(pipeline, plugin, shapes, placed)?);
-        if let Some(split) = split {
+        problems.extend(problems_of(pipeline, plugin, shapes, artifacts.placed(&plugin.name))?);
+        if let Some(split) = artifacts.split_of(&plugin.name) {
             problems.extend(problems_of(pipeline, plugin, shapes, Some(&split.artifact.path))?);
         }
     }

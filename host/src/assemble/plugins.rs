@@ -108,12 +108,12 @@ fn specs_of(pipeline: &Pipeline, plugin: &crate::config::Plugin, artifacts: &Art
         tables,
         config: plugin.config.clone(),
     };
-    let path = match (artifacts.by_plugin.get(&plugin.name), &plugin.artifact) {
-        (Some(placed), _) => placed.path.clone(),
+    let path = match (artifacts.placed(&plugin.name), &plugin.artifact) {
+        (Some(placed), _) => placed.to_owned(),
         (None, Artifact::File(path)) => path.clone(),
         (None, Artifact::Digest { name, sha256 }) => PathBuf::from(format!("{name}@sha256:{sha256}")),
     };
-    let split = artifacts.split.as_ref().filter(|split| split.plugin == plugin.name);
+    let split = artifacts.split_of(&plugin.name);
     let is_split =
         |table: &&usize| split.is_some_and(|split| split.tables.contains(&pipeline.tables[**table].name));
     let (others, own): (Vec<&usize>, Vec<&usize>) = plugin.tables.iter().partition(is_split);

@@ -12,7 +12,7 @@ use std::{
 use reconverge_streams::{names::Names, table::TableShape};
 
 use crate::{
-    config::Pipeline,
+    config::{Pipeline, Problem},
     contests::{self, ContestFile},
     generation::{Generation, Rules, Trial},
     plugin::PluginEngine,
@@ -28,6 +28,21 @@ pub(super) struct Workshop {
     pub(super) names: Arc<Names>,
     engine: PluginEngine,
     next: AtomicU64,
+}
+
+/// Plugins that decide golden contests of the pipeline otherwise, and merge plugins that break required laws. Slow work.
+///
+/// # Errors
+/// A plugin cannot run, or the laws could not be looked at.
+pub(super) fn refused(
+    engine: &PluginEngine,
+    pipeline: &Pipeline,
+    shapes: &[Arc<TableShape>],
+    artifacts: &Artifacts,
+) -> Result<Vec<Problem>, RunError> {
+    let mut problems = golden::differing(engine, pipeline, artifacts);
+    problems.extend(lawful::unlawful(pipeline, shapes, artifacts)?);
+    Ok(problems)
 }
 
 impl Workshop {
@@ -86,8 +101,7 @@ impl Workshop {
     ) -> Result<Generation, RunError> {
         let opened = plugins::open_with(&self.engine, &self.pipeline, &self.shapes, artifacts)?;
         let plan = plan::plan(&self.pipeline, &self.shapes, &opened.asked, Arc::clone(&self.names))?;
-        let mut refused = golden::differing(&self.engine, &self.pipeline, artifacts);
-        refused.extend(lawful::unlawful(&self.pipeline, &self.shapes, artifacts)?);
+        let refused = refused(&self.engine, &self.pipeline, &self.shapes, artifacts)?;
         if !refused.is_empty() {
             return Err(RunError::Configuration(refused));
         }

@@ -47,22 +47,24 @@ struct Ahead {
     under: Arc<Decoder>,
 }
 
+impl Ahead {
+    /// The same messages under these rules: decoded again where they were decoded under others.
+    fn under(self, decoder: &Arc<Decoder>) -> Ahead {
+        if Arc::ptr_eq(&self.under, decoder) {
+            return self;
+        }
+        let batch = self.batch.map(|batch| follow::decoded_again(batch, decoder));
+        Ahead { batch, under: Arc::clone(decoder) }
+    }
+}
+
 impl<R: Reader> Reading<R> {
     /// The batch that was decoded ahead, or else the next one.
     async fn next(&mut self, decoder: &Arc<Decoder>) -> Result<Batch, SourceError> {
         match self.ahead.take() {
-            Some(ahead) if Arc::ptr_eq(&ahead.under, decoder) => ahead.batch,
-            Some(ahead) => ahead.batch.map(|batch| follow::decoded_again(batch, decoder)),
+            Some(ahead) => ahead.under(decoder).batch,
             None => self.batches.decoded(decoder).await,
         }
-    }
-
-    /// What was decoded ahead, under other rules.
-    fn decode_again(&mut self, decoder: &Arc<Decoder>) {
-        self.ahead = self.ahead.take().map(|ahead| Ahead {
-            batch: ahead.batch.map(|batch| follow::decoded_again(batch, decoder)),
-            under: Arc::clone(decoder),
-        });
     }
 }
 
@@ -154,7 +156,7 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         if self.followed.number() == from {
             return Ok(());
         }
-        reading.decode_again(&self.decoder);
+        reading.ahead = reading.ahead.take().map(|ahead| ahead.under(&self.decoder));
         let (lane, pause) = (self.settings.claim.lane.to_string(), begun.elapsed());
         let pause_us = u64::try_from(pause.as_micros()).unwrap_or(u64::MAX);
         tracing::info!(lane = %lane, generation = *generation, pause_us, "generation.swapped");

@@ -31,7 +31,7 @@ pub(super) struct Walk<'a> {
     table: usize,
     step: Step,
     asked: FamilyWanted,
-    known: HashMap<(TableId, Vec<u8>), Presence>,
+    known: HashMap<RowKey, Presence>,
     /// Keys of changes that this batch makes dead letters: a parent that is nowhere is not to be waited for.
     dead: BTreeSet<RowKey>,
     /// Rows that the sink would not take in.

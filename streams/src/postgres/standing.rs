@@ -55,7 +55,6 @@ pub(super) struct Related {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Known {
     pub row: Option<u32>,
-    pub version: Option<u32>,
     /// Where the version lies. It is locked, so it stays there until we write it.
     pub place: Option<Place>,
 }
@@ -85,9 +84,9 @@ pub(super) const LOCK: &str = "SELECT pg_current_xact_id()::xid FROM reconverge.
 /// Locks the versions of a table's keys, in their order. Lateral, as all that looks the sidecar up by target and key:
 /// while the table is empty a join is planned the other way round, all versions of the target against all keys, and
 /// that plan stays for as long as the statement is prepared (seen: 540 ms a batch at 50,000 versions, 4 ms so).
-pub(super) const VERSIONS: &str = "SELECT u.ord, v.xmin, v.standing, v.origin, v.committed_at, v.seen_source, v.seen_epoch, \
-    v.seen_commit, v.seen_ordinal, v.seen_deleted, v.seen_at, v.row_xmin, v.clock::text, v.ordered_by::text, v.place \
-    FROM unnest($2::bytea[]) WITH ORDINALITY AS u(key, ord) CROSS JOIN LATERAL (SELECT w.xmin, w.ctid AS place, w.* \
+pub(super) const VERSIONS: &str = "SELECT u.ord, v.place, v.standing, v.origin, v.committed_at, v.seen_source, v.seen_epoch, \
+    v.seen_commit, v.seen_ordinal, v.seen_deleted, v.seen_at, v.row_xmin, v.clock::text, v.ordered_by::text \
+    FROM unnest($2::bytea[]) WITH ORDINALITY AS u(key, ord) CROSS JOIN LATERAL (SELECT w.ctid AS place, w.* \
     FROM reconverge.version w WHERE w.target = $1::smallint AND w.key = u.key FOR UPDATE) v ORDER BY u.ord";
 
 /// The key that a lane's gate is kept under, for a table without versions: no canonical key begins with 0xff.
@@ -150,8 +149,7 @@ pub(super) fn read(found: &Found<'_>, ids: &Ids) -> Result<Read, Unlike> {
     for row in &found.versions {
         let at = place(row)?;
         let key = table.keys.get_mut(at).ok_or(Unlike("place of a key"))?;
-        known[at].version = xid(row, 1)?;
-        known[at].place = cells::raw(row, 14)?.map(cells::place).transpose()?;
+        known[at].place = cells::raw(row, 1)?.map(cells::place).transpose()?;
         ours[at] = xid(row, 11)?;
         key.version = Some(version(row, ids)?);
         if let Some(kept) = cells::raw(row, 13)? {

@@ -14,7 +14,7 @@ use crate::{
     workload::Workload,
 };
 
-/// What issue 6 wants: ms to start, percent of a core when idle, MB.
+/// The bars: ms to start, percent of a core when idle, MB.
 const START_MS: f64 = 200.0;
 const IDLE_PERCENT: f64 = 1.0;
 const MEMORY_MB: f64 = 150.0;

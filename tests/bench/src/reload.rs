@@ -4,7 +4,6 @@
 use std::{fs, path::Path, time::Duration};
 
 use anyhow::{Context, Result, ensure};
-use bytes::Bytes;
 use serde_json::Value;
 use tokio::{
     runtime::Runtime,
@@ -42,10 +41,8 @@ struct Ran {
 /// There is no server, a run fails or loses a change, or no swap happened in it.
 pub(crate) fn ask(runtime: &Runtime, scale: &Scale, kinds: &[Kind]) -> Result<Answer> {
     let workload = Workload { rows: scale.sink_rows, keys: scale.sink_keys, ..Workload::default() };
-    let events = workload.events();
     let broker = runtime.block_on(Broker::start())?;
-    let messages = events.iter().map(|event| (event.subject(), Bytes::from(event.json())));
-    runtime.block_on(broker.fill(STREAM, &[SUBJECTS], messages))?;
+    runtime.block_on(broker.fill_with(STREAM, &[SUBJECTS], &workload.events()))?;
     let mut lines = Vec::new();
     for kind in kinds {
         let (mut middles, mut longest, mut batches, mut swaps) = (vec![], vec![], vec![], 0);

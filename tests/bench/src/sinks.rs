@@ -5,7 +5,6 @@
 use std::{cell::Cell, path::PathBuf};
 
 use anyhow::{Result, ensure};
-use bytes::Bytes;
 use reconverge_capture::Database;
 use reconverge_servers::{Postgres, scratch};
 use tempfile::TempDir;
@@ -139,8 +138,7 @@ pub(crate) fn ask(runtime: &Runtime, scale: &Scale, kind: &Kind) -> Result<Answe
     let brokers = [runtime.block_on(Broker::start())?, runtime.block_on(Broker::start())?];
     let mut streams = Vec::new();
     for ((name, events), broker) in [("CALM", &calm), ("SPLIT", &split)].into_iter().zip(&brokers) {
-        let messages = events.iter().map(|event| (event.subject(), Bytes::from(event.json())));
-        runtime.block_on(broker.fill(name, &[SUBJECTS], messages))?;
+        runtime.block_on(broker.fill_with(name, &[SUBJECTS], events))?;
         streams.push(Stream { name, events, nats: broker.server.url() });
     }
     let [calm, split] = [&streams[0], &streams[1]];

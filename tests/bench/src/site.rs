@@ -4,7 +4,6 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
-use bytes::Bytes;
 use reconverge_capture::Database;
 use reconverge_servers::scratch;
 use tempfile::TempDir;
@@ -48,8 +47,7 @@ impl Site {
     /// There is no server.
     pub(crate) async fn of(workload: Workload, events: &[Event], variant: Variant) -> Result<Site> {
         let broker = Broker::start().await?;
-        let messages = events.iter().map(|event| (event.subject(), Bytes::from(event.json())));
-        broker.fill(STREAM, &["cdc.>"], messages).await?;
+        broker.fill_with(STREAM, &["cdc.>"], events).await?;
         let (count, end) = (events.len() as u64, End::of(events, variant == Variant::Merge));
         Ok(Site { broker, workload, variant, count, end })
     }

@@ -11,6 +11,8 @@ use bytes::Bytes;
 use reconverge_capture::create_stream;
 use reconverge_servers::NatsServer;
 
+use crate::workload::Event;
+
 /// How many messages may be without their acknowledgement.
 const UNACKNOWLEDGED_MAX: usize = 512;
 
@@ -29,6 +31,15 @@ impl Broker {
         let server = NatsServer::temporary()?;
         let client = async_nats::connect(server.url()).await.context("connecting to nats-server")?;
         Ok(Broker { server, jetstream: jetstream::new(client) })
+    }
+
+    /// Makes a stream of a workload's changes.
+    ///
+    /// # Errors
+    /// As [`Self::fill`].
+    pub(crate) async fn fill_with(&self, name: &str, subjects: &[&str], events: &[Event]) -> Result<()> {
+        let messages = events.iter().map(|event| (event.subject(), Bytes::from(event.json())));
+        self.fill(name, subjects, messages).await
     }
 
     /// Makes a stream of native changes and fills it.

@@ -80,8 +80,7 @@ async fn a_backlog_delays_no_other_lane(scene: &Scene) {
     // One is in its transaction when the change comes; the looks before and after it may be as old as others, more so
     // where the machine has other work.
     assert!(waited[waited.len() / 2] <= 5, "batches of bulk between a change and its commit: {waited:?}");
-    running.signal("TERM").await;
-    running.ended().await.done();
+    running.stopped().await;
 }
 
 /// Two lanes and one file take turns; the worst case.

@@ -63,8 +63,7 @@ async fn promise_04_a_lane_waits_for_the_one_before() {
     assert_eq!(scene.column("SELECT version FROM tail").await, ["2"]);
     let takeovers = scene.column("SELECT count(*) FROM reconverge.takeover").await;
     assert_eq!(takeovers, ["0"]);
-    running.signal("TERM").await;
-    running.ended().await.done();
+    running.stopped().await;
 }
 
 /// The lane before gets nothing at all, neither in its own process nor in another: its partition's end is known all the
@@ -82,8 +81,7 @@ async fn a_quiet_lane_blocks_nobody(name: &str, kind: Kind) {
     scene.until_lanes("the lane behind a quiet one commits", reached).await;
     assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
     assert_eq!(sent.last(), Some(&20));
-    running.signal("TERM").await;
-    running.ended().await.done();
+    running.stopped().await;
 }
 
 #[tokio::test]
@@ -157,6 +155,5 @@ async fn a_lane_yields_to_one_that_lags() {
     }
     lock.rollback().await.unwrap();
     scene.until_lanes("both go on", |lanes| reached(lanes, 4)).await;
-    running.signal("TERM").await;
-    running.ended().await.done();
+    running.stopped().await;
 }

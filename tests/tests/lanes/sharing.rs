@@ -82,8 +82,7 @@ async fn shared_by_those_who_are_there(name: &str, kind: Kind) {
         .await;
     assert_eq!(takeovers(&scene).await, Vec::<String>::new(), "lanes were given up, not taken");
     // One leaves in good order: no need to wait for its lease.
-    two.signal("TERM").await;
-    two.ended().await.done();
+    two.stopped().await;
     publish(&scene, &mut sent, 400).await;
     until_shared(&scene, &[("one", 2), ("three", 2)]).await;
     assert_eq!(takeovers(&scene).await, Vec::<String>::new());
@@ -96,8 +95,7 @@ async fn shared_by_those_who_are_there(name: &str, kind: Kind) {
     assert!(died.elapsed() < Duration::from_secs(30), "{:?}", died.elapsed());
     assert_eq!(takeovers(&scene).await, ["three to one"]);
     is_whole(&scene, sent).await;
-    one.signal("TERM").await;
-    one.ended().await.done();
+    one.stopped().await;
 }
 
 #[tokio::test]
@@ -131,8 +129,7 @@ async fn a_frozen_process_writes_nothing(name: &str, kind: Kind) {
     is_whole(&scene, sent).await;
     assert_eq!(takeovers(&scene).await, ["frozen to heir"], "nobody was overridden since");
     for process in [frozen, heir] {
-        process.signal("TERM").await;
-        process.ended().await.done();
+        process.stopped().await;
     }
 }
 
@@ -171,8 +168,7 @@ async fn a_slow_batch_keeps_its_lane() {
     is_whole(&scene, sent).await;
     assert_eq!(takeovers(&scene).await, Vec::<String>::new());
     for process in [one, two] {
-        process.signal("TERM").await;
-        process.ended().await.done();
+        process.stopped().await;
     }
 }
 
@@ -187,6 +183,5 @@ async fn a_job_ends_when_the_others_have_done_its_work() {
     scene.call(&["run", "--until-caught-up", "--owner", "job"]).await.done();
     is_whole(&scene, sent).await;
     assert_eq!(shares(&scene.lanes().await), [("one".to_owned(), 4)].into());
-    one.signal("TERM").await;
-    one.ended().await.done();
+    one.stopped().await;
 }

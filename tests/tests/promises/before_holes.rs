@@ -138,6 +138,5 @@ async fn promise_11_honest_holes_alarm_before_they_are() {
         }
     };
     tokio::time::timeout(Duration::from_secs(60), cleared).await.expect("the alarm is cleared");
-    running.signal("TERM").await;
-    running.ended().await.done();
+    running.stopped().await;
 }

@@ -43,8 +43,7 @@ async fn contests_travel_with_a_deployment_and_a_difference_refuses_it() {
     assert!(why.contains("golden contests are decided otherwise") && why.contains(TOLD), "{why}");
     // A roll back goes to what ran before, whatever the contests of the refused one say.
     scene.call(&["plugin", "rollback", "merge"]).await.done();
-    running.signal("TERM").await;
-    running.ended().await.done();
+    running.stopped().await;
     let generations = scene.column(&format!("SELECT plugins FROM {}", scene.sidecar("generation"))).await;
     assert_eq!(generations.len(), 2, "the refused one never decided: {generations:?}");
 }
@@ -69,6 +68,5 @@ async fn contests_of_the_pipeline_stand_before_every_artifact() {
     assert!(running.talk().contains(TOLD), "{}", running.talk());
     put(&scene, &variant(&good, 1));
     until_told(&mut running, "generation.taken", 1).await;
-    running.signal("TERM").await;
-    running.ended().await.done();
+    running.stopped().await;
 }

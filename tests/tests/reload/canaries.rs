@@ -82,8 +82,7 @@ async fn canary(name: &str, kind: Kind, lane: &str, on: [&str; 2]) {
     scene.call(&["plugin", "promote", "merge"]).await.done();
     until_phase(&scene, "live").await;
     assert_eq!(older_edit_stands(&scene, 5).await, [true, true], "the new rule everywhere");
-    running.signal("TERM").await;
-    running.ended().await.done();
+    running.stopped().await;
     scene.audit().await;
 }
 

@@ -1,12 +1,13 @@
 //! Artifacts in the store: deployed, shown in shadow, promoted, refused, rolled back, pinned, and turned back by faults.
 
-use std::{fs, time::Duration};
+use std::fs;
 
 use reconverge_tests::{Change, Kind, Scene, guest};
 use serde_json::{Value, json};
 
 use crate::{
-    PATIENCE, RUN, TABLE, change, deployed_to, expected, file, put, rules, until_phase, until_told, variant,
+    RUN, TABLE, change, deployed_to, expected, file, put, rows, rules, until_phase, until_status, until_told,
+    variant,
 };
 
 #[tokio::test]
@@ -29,8 +30,7 @@ async fn a_deployment_goes_live_is_rolled_back_and_outlives_the_process() {
     let refused = scene.call(&["plugin", "deploy", &second]).await;
     assert_eq!(refused.code, Some(1), "{refused:?}");
     assert!(refused.stderr.contains("pinned") && refused.stderr.contains("on-call"), "{}", refused.stderr);
-    running.signal("TERM").await;
-    running.ended().await.done();
+    running.stopped().await;
     let last = scene.publish(&(0..40).map(change).collect::<Vec<_>>()).await.pop().unwrap();
     scene.run_to(last).await;
     let plugins = format!("SELECT plugins FROM {} ORDER BY id DESC LIMIT 1", scene.sidecar("generation"));
@@ -48,31 +48,18 @@ async fn a_deployment_in_shadow_writes_nothing_until_it_is_promoted() {
     until_phase(&scene, "shadow").await;
     let sequences = scene.publish(&(0..200).map(change).collect::<Vec<_>>()).await;
     scene.until_committed(*sequences.last().unwrap()).await;
-    let differs = async {
-        loop {
-            let status: Value = scene.call(&["plugin", "status", "--json"]).await.done().json();
-            let compared = &status[0]["reports"][0]["compared"];
-            if compared["changes"].as_u64() >= Some(200) {
-                return compared.clone();
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    let compared = tokio::time::timeout(PATIENCE, differs).await.unwrap();
+    let all = |status: &Value| status["reports"][0]["compared"]["changes"].as_u64() >= Some(200);
+    let compared = &until_status(&scene, "shown with all changes", all).await["reports"][0]["compared"];
     assert!(compared["differ"].as_u64() > Some(0), "{compared}");
     let words = compared["examples"].to_string();
     assert!(
         words.contains("kept-current") && words.contains("applied") && !words.contains("change "),
         "{words}"
     );
-    assert_eq!(
-        scene.texts("SELECT id, modification_epoch, note FROM shifts ORDER BY id").await,
-        expected(200)
-    );
+    assert_eq!(rows(&scene).await, expected(200));
     scene.call(&["plugin", "promote", "merge"]).await.done();
     until_told(&mut running, "generation.taken", 1).await;
-    running.signal("TERM").await;
-    running.ended().await.done();
+    running.stopped().await;
 }
 
 #[tokio::test]
@@ -97,8 +84,7 @@ async fn a_deployment_that_decides_too_much_otherwise_is_refused() {
     let compared = &shown["reports"][0]["compared"];
     assert_eq!(compared["differ"].as_u64(), Some(0), "{shown}");
     assert!(compared["changes"].as_u64() > Some(0), "{shown}");
-    running.signal("TERM").await;
-    running.ended().await.done();
+    running.stopped().await;
     assert_eq!(scene.column(&format!("SELECT count(*) FROM {}", scene.sidecar("generation"))).await, ["2"]);
 }
 
@@ -125,19 +111,11 @@ async fn a_deployment_that_fails_is_turned_back_for_all_processes() {
     let last = scene.publish([&poison, &change(1001)]).await.pop().unwrap();
     scene.until_committed(last).await;
     until_phase(&scene, "taken-back").await;
-    let turned = async {
-        loop {
-            let status: Value = scene.call(&["plugin", "status", "--json"]).await.done().json();
-            if status[0]["deployment"]["taken_back"].is_string() {
-                return status;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    let status = tokio::time::timeout(PATIENCE, turned).await.expect("the store says so to the others");
-    assert_eq!(status[0]["deployment"]["sha256"], json!(reconverge::plugin::Digest::of(&wasm).to_string()));
-    running.signal("TERM").await;
-    running.ended().await.done();
+    // The store says so to the others.
+    let turned = |status: &Value| status["deployment"]["taken_back"].is_string();
+    let status = until_status(&scene, "turned back", turned).await;
+    assert_eq!(status["deployment"]["sha256"], json!(reconverge::plugin::Digest::of(&wasm).to_string()));
+    running.stopped().await;
     assert_eq!(scene.letters().await.len(), 1, "the poison cost its own change");
     let report = scene.audit().await;
     assert_eq!(report.lanes[0].delivered, 42, "the batch was decided once more and not lost");
@@ -149,8 +127,7 @@ async fn what_nobody_trusted_has_signed_is_neither_deployed_nor_taken() {
     let next = file(&scene, "next.wasm", &variant(&wasm, 1));
     scene.call(&["plugin", "deploy", &next]).await.done();
     until_told(&mut running, "generation.taken", 1).await;
-    running.signal("TERM").await;
-    running.ended().await.done();
+    running.stopped().await;
     let key = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
     scene.write(&rules("merge", "", &format!("trusted_keys = [\"{key}\"]")));
     let refused = scene.call(&["plugin", "deploy", &next]).await;

@@ -104,18 +104,26 @@ fn file(scene: &Scene, name: &str, bytes: &[u8]) -> String {
     file.to_str().unwrap().to_owned()
 }
 
-async fn phase(scene: &Scene) -> String {
-    let status: Value = scene.call(&["plugin", "status", "merge", "--json"]).await.done().json();
-    status[0]["reports"][0]["phase"].as_str().unwrap_or("none").to_owned()
-}
-
-async fn until_phase(scene: &Scene, wanted: &str) {
+/// What `plugin status` says of the plugin, as soon as it is as wanted.
+async fn until_status(scene: &Scene, what: &str, is_wanted: impl Fn(&Value) -> bool) -> Value {
     let reached = async {
-        while phase(scene).await != wanted {
+        loop {
+            let status: Value = scene.call(&["plugin", "status", "merge", "--json"]).await.done().json();
+            if is_wanted(&status[0]) {
+                return status[0].clone();
+            }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    if tokio::time::timeout(PATIENCE, reached).await.is_err() {
-        panic!("it never was {wanted}");
-    }
+    let status = tokio::time::timeout(PATIENCE, reached).await;
+    status.unwrap_or_else(|_| panic!("it never was {what}"))
+}
+
+async fn until_phase(scene: &Scene, wanted: &str) {
+    until_status(scene, wanted, |status| status["reports"][0]["phase"] == wanted).await;
+}
+
+/// The rows as `expected` gives them.
+async fn rows(scene: &Scene) -> Vec<Vec<Option<String>>> {
+    scene.texts("SELECT id, modification_epoch, note FROM shifts ORDER BY id").await
 }

@@ -13,7 +13,7 @@ use std::{
 use reconverge_tests::{Change, Kind, Scene, guest};
 use serde_json::json;
 
-use crate::{RUN, TABLE, change, expected, put, rules, until_told, variant};
+use crate::{RUN, TABLE, change, expected, put, rows, rules, until_told, variant};
 
 /// Publishes without end until told to stop; returns how many.
 async fn publish_until(scene: &Scene, stop: &AtomicBool) -> u64 {
@@ -45,11 +45,9 @@ async fn swapped_under_load(name: &str, kind: Kind, swaps: u8) {
     };
     let (published, ()) = tokio::join!(publish_until(&scene, &stop), swapping);
     scene.until_committed(published).await;
-    running.signal("TERM").await;
-    let report: reconverge_tests::Report = running.ended().await.done().json();
+    let report: reconverge_tests::Report = running.stopped().await.json();
     assert_eq!(report.changes, published, "each change once");
-    let rows = scene.texts("SELECT id, modification_epoch, note FROM shifts ORDER BY id").await;
-    assert_eq!(rows, expected(published));
+    assert_eq!(rows(&scene).await, expected(published));
     scene.audit().await;
     let (generation, decision) = (scene.sidecar("generation"), scene.sidecar("decision"));
     let from = scene.column(&format!("SELECT from_sequence FROM {generation} ORDER BY id")).await;
@@ -99,12 +97,8 @@ async fn what_is_not_fit_changes_nothing() {
     }
     let sequences = scene.publish(&(0..40).map(change).collect::<Vec<_>>()).await;
     scene.until_committed(*sequences.last().unwrap()).await;
-    running.signal("TERM").await;
-    running.ended().await.done();
-    assert_eq!(
-        scene.texts("SELECT id, modification_epoch, note FROM shifts ORDER BY id").await,
-        expected(40)
-    );
+    running.stopped().await;
+    assert_eq!(rows(&scene).await, expected(40));
     assert_eq!(scene.column(&format!("SELECT count(*) FROM {}", scene.sidecar("generation"))).await, ["1"]);
     scene.audit().await;
 }
@@ -130,8 +124,7 @@ async fn taken_back(name: &str, kind: Kind) {
     let sequences = scene.publish(&changes).await;
     scene.until_committed(*sequences.last().unwrap()).await;
     until_told(&mut running, "generation.taken_back", 1).await;
-    running.signal("TERM").await;
-    running.ended().await.done();
+    running.stopped().await;
     let generation = scene.sidecar("generation");
     let ids = scene.column(&format!("SELECT id FROM {generation} ORDER BY id")).await;
     let letters = scene.letters().await;

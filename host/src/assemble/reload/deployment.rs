@@ -35,6 +35,25 @@ pub struct Deployment {
     pub by: String,
 }
 
+impl Deployment {
+    /// The artifact before in its place, at once and everywhere; `None` where nothing was before. It has been live, so it
+    /// is not asked for contests again.
+    #[must_use]
+    pub fn turned_back(&self, by: String) -> Option<Deployment> {
+        Some(Deployment {
+            sha256: self.previous.clone()?,
+            previous: Some(self.sha256.clone()),
+            contests: None,
+            promotion: Promotion::default(),
+            lanes: Vec::new(),
+            tables: Vec::new(),
+            pinned: self.pinned,
+            taken_back: None,
+            by,
+        })
+    }
+}
+
 /// How far a process is with a deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -104,24 +104,13 @@ impl<'a> Operator<'a> {
     /// As for [`Self::deploy`]; [`RunError::NotFound`] where nothing was before.
     pub async fn roll_back(&self, plugin: &str, by: String) -> Result<u64, RunError> {
         let (revision, now) = self.deployed(plugin).await?;
-        let Some(previous) = now.previous.clone() else {
+        let Some(back) = now.turned_back(by) else {
             return Err(RunError::NotFound {
                 what: format!("nothing was deployed of plugin `{plugin}` before {}", &now.sha256[..12]),
                 hint: "deploy the file that it is to run".to_owned(),
             });
         };
-        let back = Deployment {
-            sha256: previous,
-            previous: Some(now.sha256),
-            contests: None,
-            promotion: Promotion::default(),
-            lanes: Vec::new(),
-            tables: Vec::new(),
-            pinned: false,
-            taken_back: None,
-            by,
-        };
-        self.write(plugin, &back, revision).await
+        self.write(plugin, &Deployment { pinned: false, ..back }, revision).await
     }
 
     /// Lets what is in shadow or on some lanes or tables go live everywhere.

@@ -81,21 +81,10 @@ impl Work {
         let Some(published) = self.published.remove(plugin) else { return };
         self.by.running = published.before;
         let Some((revision, deployment)) = published.deployment else { return };
-        let sha256 = deployment.sha256.clone();
-        self.say(plugin, revision, &sha256, Phase::TakenBack, Some(why.clone()), Compared::default());
-        if let Some(previous) = deployment.previous.clone() {
-            let back = Deployment {
-                sha256: previous,
-                previous: Some(sha256),
-                promotion: Promotion::default(),
-                lanes: Vec::new(),
-                tables: Vec::new(),
-                taken_back: Some(why),
-                by: self.by.process.clone(),
-                contests: None,
-                ..deployment
-            };
-            self.write(plugin, back, revision).await;
+        let said = Some(why.clone());
+        self.say(plugin, revision, &deployment.sha256, Phase::TakenBack, said, Compared::default());
+        if let Some(back) = deployment.turned_back(self.by.process.clone()) {
+            self.write(plugin, Deployment { taken_back: Some(why), ..back }, revision).await;
         }
     }
 

@@ -34,6 +34,18 @@ pub(crate) struct Artifacts {
     pub(crate) split: Option<Split>,
 }
 
+impl Artifacts {
+    /// The artifact in place of the pipeline's own.
+    pub(crate) fn placed(&self, plugin: &str) -> Option<&Path> {
+        self.by_plugin.get(plugin).map(|placed| placed.path.as_path())
+    }
+
+    /// The artifact for some of its tables.
+    pub(crate) fn split_of(&self, plugin: &str) -> Option<&Split> {
+        self.split.as_ref().filter(|split| split.plugin == plugin)
+    }
+}
+
 /// See [`Artifacts::split`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Split {

@@ -30,7 +30,7 @@ pub(super) struct Guard {
 
 impl Guard {
     /// A guard that asks at the first opportunity: between the look at the stream and the making of the consumer it
-    /// may have been trimmed.
+    /// may have been made anew.
     pub fn new(connection: &Connection, info: &StreamInfo) -> Guard {
         Guard {
             connection: connection.clone(),
@@ -45,10 +45,13 @@ impl Guard {
     pub async fn look(&mut self, continuity: &mut Continuity) -> Result<(), SourceError> {
         if let Some(asked) = self.asked.take_if(|asked| asked.is_finished()) {
             // A question that was cut off is as good as one without an answer.
-            if let Ok(answer) = asked.await
-                && let Some(first) = self.first(answer)?
-            {
-                continuity.learnt(first);
+            if let Ok(answer) = asked.await {
+                match self.first(answer)? {
+                    Ok(first) => continuity.learnt(first),
+                    Err(error) => {
+                        tracing::debug!(stream = %self.stream, %error, "stream does not say where it begins");
+                    }
+                }
             }
         }
         let now = Instant::now();
@@ -63,29 +66,30 @@ impl Guard {
     /// Has the stream vouch for the holes that were passed, where there are any.
     pub async fn vouch(&mut self, continuity: &mut Continuity) -> Result<(), SourceError> {
         let Some(from) = continuity.hole() else { return Ok(()) };
+        // The question answers the one that would have been due.
+        self.due = Instant::now() + EVERY;
         match self.first(stream::info(&self.connection, &self.stream).await)? {
-            Some(first) => continuity.vouched(first),
+            Ok(first) => continuity.vouched(first),
             // Here silence is no answer.
-            None => Err(SourceError::Doubt(format!(
-                "sequences behind {from} were passed by, and the stream does not say whether it still has them"
+            Err(error) => Err(SourceError::Doubt(format!(
+                "sequences behind {from} were passed by, and the stream does not say whether it still has them: {error}"
             ))),
         }
     }
 
-    /// Where the stream begins; none where it does not say.
-    fn first(&self, answer: Result<StreamInfo, ApiError>) -> Result<Option<u64>, SourceError> {
+    /// Where the stream begins, or why it does not say.
+    ///
+    /// # Errors
+    /// It is not the stream that the reader was opened on.
+    fn first(&self, answer: Result<StreamInfo, ApiError>) -> Result<Result<u64, ApiError>, SourceError> {
         match answer {
             Ok(info) if info.created != self.created => {
                 Err(SourceError::Doubt(format!("the stream `{}` was deleted and made anew", self.stream)))
             }
-            Ok(info) => Ok(Some(info.state.first())),
             Err(error) if error.is_refusal(&[STREAM_NOT_FOUND]) => {
                 Err(SourceError::Doubt(format!("the stream `{}` was deleted", self.stream)))
             }
-            Err(error) => {
-                tracing::debug!(stream = %self.stream, error = %error, "stream does not say where it begins");
-                Ok(None)
-            }
+            answer => Ok(answer.map(|info| info.state.first())),
         }
     }
 }

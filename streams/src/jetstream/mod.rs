@@ -9,8 +9,8 @@
 //! 4. `consumer` makes the server-side half of a reader, by the stream's retention.
 //! 5. `pull` keeps the account of what was asked for, `arrival` reads what comes, `continuity` vouches that
 //!    nothing is missing between; all three are pure.
-//! 6. `guard` asks the stream from time to time, `batch` counts what one call may bring, `reader` is the loop over
-//!    them, and `source` is the [`crate::source::Source`].
+//! 6. `guard` asks the stream from time to time and at every gap, `batch` counts what one call may bring, `reader` is
+//!    the loop over them, and `source` is the [`crate::source::Source`].
 //! 7. `plugin_store` is beside the journey: where plugins are kept and pointed at.
 //!
 //! It never redelivers, never acknowledges before the sink has committed, and keeps no progress at the broker:

@@ -80,7 +80,7 @@ impl JetStreamReader {
             pull_subject: Subject::from(consumer.pull_subject()),
             inbox_subject,
             pulls: Pulls::default(),
-            continuity: Continuity::new(after.min(position), position, info.state.first(), watches),
+            continuity: Continuity::new(after, position, info.state.first(), watches),
             guard: Guard::new(connection, info),
             heard: Instant::now(),
             hearing: false,

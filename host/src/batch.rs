@@ -6,6 +6,7 @@ use std::{ops::Range, sync::Arc};
 use reconverge_streams::{
     columns::Columns,
     disposition::Disposition,
+    epoch::EpochStart,
     event::Grade,
     names::NameId,
     position::{Micros, Position},
@@ -13,7 +14,7 @@ use reconverge_streams::{
     table::TableId,
 };
 
-use crate::{clock::Clocks, plan::Plan};
+use crate::{clock::Clocks, decode::Epochs, plan::Plan};
 
 /// A contiguous run of one lane's messages.
 #[derive(Debug, Default)]
@@ -31,6 +32,12 @@ pub struct Batch {
     pub scanned: u64,
     /// Sources whose grade this batch shows first, or shows to be worse.
     pub grades: Vec<(NameId, Grade)>,
+    /// The epochs that were known before the batch.
+    pub epochs: Epochs,
+    /// Epochs that control messages of the batch begin.
+    pub epoch_starts: Vec<EpochStart>,
+    /// The newest commit time that the lane has applied before it.
+    pub newest_at: Option<Micros>,
 }
 
 impl Batch {

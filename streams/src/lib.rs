@@ -7,7 +7,7 @@
 //!    how it is written as text, and as the bytes that ties and keys are compared by.
 //! 3. [`sink`] hands out lanes, opens a batch's transaction and returns what stands ([`standing`]),
 //!    takes what was decided ([`writes`]) and commits it with the [`checkpoint`].
-//!    Events of sources without positions are told by their ids ([`event`]).
+//!    Events of sources without positions are told by their ids ([`event`]); positions begin anew with an [`epoch`].
 //! 4. [`roster`] is what the processes that share the lanes tell each other.
 //! 5. [`records`] reads the sidecar tables for people: status, history, dead letters.
 //!
@@ -21,6 +21,7 @@ pub mod canonical;
 pub mod table;
 pub mod position;
 pub mod event;
+pub mod epoch;
 pub mod source;
 pub mod disposition;
 pub mod checkpoint;

@@ -171,6 +171,56 @@ pub struct SourceRecord {
     pub grade: String,
 }
 
+/// A suspicion that a source's positions began anew. Positions are `epoch/commit/ordinal`.
+#[derive(Clone, Debug, Serialize)]
+#[expect(missing_docs, reason = "each field is the column of reconverge.suspicion of the same name")]
+pub struct SuspicionRecord {
+    pub source: String,
+    pub lane: String,
+    pub stream: String,
+    pub sequence: u64,
+    pub table: String,
+    pub key: String,
+    pub position: String,
+    pub committed_at: String,
+    /// The newest position that the key has seen of the source.
+    pub newest: String,
+    pub noted_at: String,
+}
+
+/// What the operator says of a source.
+#[derive(Clone, Debug)]
+pub struct EpochWord {
+    /// The source.
+    pub source: String,
+    /// The stream that the sequences are of.
+    pub stream: String,
+    /// Where the epoch begins, or up to where (exclusive) suspicions are dismissed; `None`: an epoch begins at the first
+    /// open suspicion, where there is one, else at `otherwise`.
+    pub from_sequence: Option<u64>,
+    /// One behind the stream's last sequence.
+    pub otherwise: u64,
+    /// No epoch began: what looks so is older after all.
+    pub dismiss: bool,
+    /// Who says it.
+    pub by: String,
+}
+
+/// What the operator's word came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct EpochRecord {
+    /// The source.
+    pub source: String,
+    /// The stream.
+    pub stream: String,
+    /// Its epoch from now on.
+    pub epoch: i32,
+    /// From this sequence on; of a dismissal: up to before it.
+    pub from_sequence: u64,
+    /// How many suspicions were closed.
+    pub suspicions: u64,
+}
+
 /// A generation of plugins.
 #[derive(Clone, Debug, Serialize)]
 #[expect(missing_docs, reason = "each field is the column of reconverge.generation of the same name")]
@@ -256,6 +306,19 @@ pub trait Records: Send + Sync {
 
     /// All sources and origins, by name.
     fn sources(&self) -> impl Future<Output = Result<Vec<SourceRecord>, SinkError>> + Send;
+
+    /// Open suspicions that a source's positions began anew, by sequence; of one pipeline where it is named.
+    fn suspicions(
+        &self,
+        pipeline: Option<&str>,
+    ) -> impl Future<Output = Result<Vec<SuspicionRecord>, SinkError>> + Send;
+
+    /// The operator's word about a source's open suspicions in a stream, which are closed by it: a new epoch, or none.
+    /// `None` where the source is not known.
+    fn say_epoch(
+        &self,
+        word: &EpochWord,
+    ) -> impl Future<Output = Result<Option<EpochRecord>, SinkError>> + Send;
 
     /// The generations of a lane, newest first.
     fn generations(

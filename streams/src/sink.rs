@@ -10,6 +10,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use crate::{
     checkpoint::{Checkpoint, LaneId, PlanDigest},
+    epoch::SourceEpochs,
     family::{Family, FamilyWanted, Swept},
     hole::{Hole, HoleRecord, Passed, Resume},
     names::Names,
@@ -207,6 +208,12 @@ pub trait Claim: Send {
     /// # Errors
     /// [`SinkError::Fenced`] as in `begin`.
     fn idle(&mut self, scanned: u64) -> impl Future<Output = Result<(), SinkError>> + Send;
+
+    /// Between batches: the epochs of the stream's sources that hold for the lane, and its open suspicions.
+    ///
+    /// # Errors
+    /// As in `begin`.
+    fn epochs(&mut self) -> impl Future<Output = Result<SourceEpochs, SinkError>> + Send;
 
     /// Records a generation of plugins that decides from `from_sequence` on; returns its number. The same
     /// plugins as the lane's newest generation keep their number.

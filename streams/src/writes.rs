@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crate::{
     columns::Columns,
     disposition::{Counts, Disposition},
+    epoch::{EpochStart, Suspicion},
     event::{Event, Grade},
     names::NameId,
     position::{Micros, Position, Seen},
@@ -56,6 +57,10 @@ pub struct Writes {
     pub tried: Vec<WaitingId>,
     /// Events that were not seen before, distinct.
     pub events: Vec<Event>,
+    /// Epochs that control messages of the batch began.
+    pub epochs: Vec<EpochStart>,
+    /// Changes that look as if an epoch had begun.
+    pub suspicions: Vec<Suspicion>,
     /// Sources whose grade is another than was told before on this claim.
     pub grades: Vec<(NameId, Grade)>,
 }

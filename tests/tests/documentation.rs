@@ -105,6 +105,7 @@ fn the_commands_of_the_pages_exist() {
         "lanes",
         "tables",
         "holes",
+        "source",
         "plugin",
         "capture",
         "rehearse",

@@ -8,8 +8,8 @@ use reconverge_streams::{
     hole::HoleRecord,
     postgres::PostgresSink,
     records::{
-        DeadLetterRecord, DecisionRecord, GenerationRecord, KeyRecord, ParkedRecord, Query, Records,
-        SourceRecord, TableRecord,
+        DeadLetterRecord, DecisionRecord, EpochRecord, EpochWord, GenerationRecord, KeyRecord, ParkedRecord,
+        Query, Records, SourceRecord, SuspicionRecord, TableRecord,
     },
     roster::{LaneMove, Look, Presence, Roster, Switch, Takeover, Way},
     sink::{Sink, SinkError},
@@ -153,6 +153,14 @@ impl Records for Sidecar {
 
     async fn set_paused(&self, table: &str, reason: Option<&str>) -> Result<bool, SinkError> {
         of_either!(self, sink => sink.set_paused(table, reason))
+    }
+
+    async fn suspicions(&self, pipeline: Option<&str>) -> Result<Vec<SuspicionRecord>, SinkError> {
+        of_either!(self, sink => sink.suspicions(pipeline))
+    }
+
+    async fn say_epoch(&self, word: &EpochWord) -> Result<Option<EpochRecord>, SinkError> {
+        of_either!(self, sink => sink.say_epoch(word))
     }
 
     async fn sources(&self) -> Result<Vec<SourceRecord>, SinkError> {

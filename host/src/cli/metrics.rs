@@ -60,6 +60,21 @@ pub const METRICS: &[Metric] = &[
         "New plugin artifacts that did not become a generation, or not the live one",
     ),
     counter(
+        "reconverge_source_suspicions_total",
+        &["source"],
+        "Changes at a lower position and with a later commit time than their key has seen: was the source restored?",
+    ),
+    counter(
+        "reconverge_transactions_cut_total",
+        &["why"],
+        "Source transactions that became visible in parts: larger than a batch may be (limits), or their source fell silent",
+    ),
+    counter(
+        "reconverge_sink_went_back_total",
+        &["lane"],
+        "Times that the sink was found older than this process had left it",
+    ),
+    counter(
         "reconverge_repeats_total",
         &["told_by"],
         "Changes without a position whose event was seen before: told by the window in memory, or by the sink",

@@ -27,6 +27,7 @@ mod dlq;
 mod lanes;
 mod parked;
 mod tables;
+mod source;
 mod plugin;
 mod capture;
 mod rehearse;
@@ -79,6 +80,7 @@ async fn perform(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Tables(asked) => tables::tables(&global, asked).await,
         Command::Plugin(command) => plugin::perform(&global, &command).await,
         Command::Holes(holes) => holes::holes(&global, holes).await,
+        Command::Source(command) => source::source(&global, command).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "reconverge", &mut script);

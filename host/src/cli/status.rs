@@ -8,7 +8,7 @@ use reconverge_streams::{
     checkpoint::{Checkpoint, PlanDigest},
     hole::{HoleRecord, OPEN},
     position::Micros,
-    records::{Query, Records, SourceRecord},
+    records::{Query, Records, SourceRecord, SuspicionRecord},
     source::StreamFacts,
     text::format_timestamp,
 };
@@ -45,6 +45,7 @@ struct Status {
     alarms: Vec<String>,
     /// What the process that runs says of itself, as `/ready` does; none where it does not serve, or not here.
     process: Option<serde_json::Value>,
+    suspicions: Vec<SuspicionRecord>,
     /// What could not be asked.
     notes: Vec<String>,
 }
@@ -97,6 +98,7 @@ pub(super) async fn status(global: &Global) -> Result<Exit, Failure> {
     let conflicts = records.conflict_counts(Some(&pipeline.name)).await?;
     let kept = records.parked_counts(Some(&pipeline.name)).await?;
     let sources = records.sources().await?;
+    let suspicions = records.suspicions(Some(&pipeline.name)).await?;
     let open = Query { word: Some(OPEN.to_owned()), ..connect::query(&pipeline, HOLES_SHOWN) };
     let holes = records.holes(&open).await?;
     let streams = connect::streams(&pipeline).await;
@@ -122,6 +124,7 @@ pub(super) async fn status(global: &Global) -> Result<Exit, Failure> {
             .collect(),
         kept: kept.into_iter().map(|(table, why, count)| KeptCount { table, why, count }).collect(),
         sources,
+        suspicions,
         notes: notes(&pipeline, &ends),
     };
     output::show(global.json, &status, words)?;
@@ -262,6 +265,10 @@ fn words(status: &Status) -> String {
     }
     for alarm in &status.alarms {
         text.push_str(&format!("\nalarm: {alarm}\n"));
+    }
+    if !status.suspicions.is_empty() {
+        text.push('\n');
+        text.push_str(&super::source::suspicions(&status.suspicions));
     }
     for note in &status.notes {
         text.push_str(&format!("\nnote: {note}\n"));

@@ -242,6 +242,11 @@ pub(super) fn is_redriven(delivery: &Delivery) -> bool {
     redrive(delivery).is_some()
 }
 
+/// The sequence of the first delivery of a message that an operator sent again.
+pub(super) fn first_sequence(delivery: &Delivery) -> Option<u64> {
+    redrive(delivery).map(|redrive| redrive.sequence)
+}
+
 fn redrive(delivery: &Delivery) -> Option<Arc<Redrive>> {
     let (stream, sequence) = delivery.header(REDRIVE_HEADER)?.rsplit_once('/')?;
     Some(Arc::new(Redrive { stream: stream.into(), sequence: sequence.parse().ok()? }))

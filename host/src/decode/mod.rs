@@ -10,10 +10,12 @@ mod assembly;
 mod cell;
 mod change;
 mod debezium;
+mod epochs;
 mod decimal;
 mod event;
 mod field;
 mod instant;
+mod mark;
 mod msgpack;
 mod native;
 mod number;
@@ -36,6 +38,8 @@ use reconverge_streams::{
     table::TableId,
 };
 
+pub use epochs::Epochs;
+pub use mark::Mark;
 pub use options::Options;
 pub use refusal::Code;
 pub use share::Share;
@@ -59,11 +63,13 @@ const CONTENT_TYPE_HEADER: &str = "Content-Type";
 pub struct Past<'a> {
     /// Whether an event of a source without positions is known to have taken effect. False where it is not known.
     pub repeated: &'a (dyn Fn(&reconverge_streams::event::Event) -> bool + Sync),
+    /// The epochs of sources that are known.
+    pub epochs: Epochs,
 }
 
 impl Default for Past<'_> {
     fn default() -> Self {
-        Past { repeated: &|_| false }
+        Past { repeated: &|_| false, epochs: Epochs::default() }
     }
 }
 
@@ -121,9 +127,19 @@ impl Decoder {
         let mut json = String::new();
         let through = pulled.deliveries.last().map_or(pulled.scanned, |delivery| delivery.sequence);
         let mut ours = Vec::with_capacity(pulled.deliveries.len());
+        let (mut known, mut starts) = (past.epochs.clone(), Vec::new());
         for delivery in pulled.deliveries {
             let at = u32::try_from(ours.len()).expect("a batch has fewer messages than 2^32");
-            if self.take(&mut assembly, at, &delivery, &mut json) {
+            let begun = epochs::begun(self, &delivery);
+            if let Some(Ok(start)) = &begun {
+                known.begin(*start);
+                starts.push(*start);
+            }
+            let is_ours = match begun {
+                Some(Err(refused)) => self.take_aside(&mut assembly, at, refused),
+                _ => self.take(&mut assembly, at, &delivery, &known, &mut json),
+            };
+            if is_ours {
                 ours.push(delivery);
             }
         }
@@ -131,35 +147,59 @@ impl Decoder {
         batch.through = through;
         batch.scanned = pulled.scanned.max(through);
         batch.deliveries = ours;
+        batch.epochs = past.epochs.clone();
+        batch.epoch_starts = starts;
         batch
     }
 
     /// Adds a message to the batch; false where it is another lane's.
-    fn take(&self, assembly: &mut Assembly<'_>, at: u32, delivery: &Delivery, json: &mut String) -> bool {
+    fn take(
+        &self,
+        assembly: &mut Assembly<'_>,
+        at: u32,
+        delivery: &Delivery,
+        known: &Epochs,
+        json: &mut String,
+    ) -> bool {
         match self.open(delivery, json) {
             Ok(event) if !self.share.has(event.table) => return false,
-            Ok(event) => {
+            Ok(mut event) => {
+                epochs::place(&mut event, known, delivery);
                 if let Err(aside) = assembly.take(&event, at, delivery) {
                     assembly.aside(at, aside);
                 }
             }
-            Err(aside) if !self.share.has_aside(&aside) => return false,
-            Err(aside) => assembly.aside(at, aside),
+            Err(aside) => return self.take_aside(assembly, at, aside),
         }
         true
     }
 
+    /// The same for what brings no change.
+    fn take_aside(&self, assembly: &mut Assembly<'_>, at: u32, aside: Aside) -> bool {
+        let is_ours = self.share.has_aside(&aside);
+        if is_ours {
+            assembly.aside(at, aside);
+        }
+        is_ours
+    }
+
     /// Reads the envelope of a message; `json` holds its JSON where the message is MessagePack.
     fn open<'a>(&self, delivery: &'a Delivery, json: &'a mut String) -> Result<Event<'a>, Aside> {
-        let native =
-            self.options.format == Format::Native || delivery.header(native::VERSION_HEADER).is_some();
-        let packed = if native {
+        let body = self.body(delivery, json);
+        if self.is_native(delivery) { native::open(self, body) } else { debezium::open(self, body) }
+    }
+
+    fn is_native(&self, delivery: &Delivery) -> bool {
+        self.options.format == Format::Native || delivery.header(native::VERSION_HEADER).is_some()
+    }
+
+    fn body<'a>(&self, delivery: &'a Delivery, json: &'a mut String) -> Body<'a> {
+        let packed = if self.is_native(delivery) {
             delivery.header(CONTENT_TYPE_HEADER).is_some_and(is_msgpack)
         } else {
             self.options.format == Format::DebeziumMsgpack
         };
-        let body = Body { delivery, json: packed.then_some(json) };
-        if native { native::open(self, body) } else { debezium::open(self, body) }
+        Body { delivery, json: packed.then_some(json) }
     }
 
     /// The name of a source or origin.

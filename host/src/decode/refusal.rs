@@ -51,6 +51,8 @@ codes! {
     BadPosition = "bad-position",
     /// A `clock` or `hlc` that is none, or a clock of too many regions.
     BadClock = "bad-clock",
+    /// A control message of an epoch that does not read.
+    BadEpoch = "bad-epoch",
     /// More names of sources and origins than a pipeline can have.
     TooManyNames = "too-many-names",
     /// A schema version that the table does not accept.

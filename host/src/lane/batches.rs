@@ -1,5 +1,5 @@
-//! Cuts what the reader delivers into batches: the two halves of a key change stay in one, and nothing behind the
-//! last wanted sequence gets in. What a batch is decoded to needs nothing of the sink, so this runs ahead of the
+//! Cuts what the reader delivers into batches: source transactions and the two halves of a key change stay in one, and
+//! nothing behind the last wanted sequence gets in. What a batch is decoded to needs nothing of the sink, so this runs ahead of the
 //! transaction by one batch.
 
 use reconverge_streams::{
@@ -9,11 +9,12 @@ use reconverge_streams::{
 
 use crate::{
     batch::Batch,
-    decode::{Decoder, Past},
+    decode::{Decoder, Epochs, Past},
 };
 
 use super::{
     Until,
+    whole::{Marks, Transactions},
     window::{self, Grades, Window},
 };
 
@@ -24,10 +25,13 @@ pub(super) struct Batches<R> {
     reader: R,
     limits: Limits,
     until: Until,
-    /// The delete half of a key change whose create half had not arrived.
-    held: Option<Delivery>,
+    /// What is held back: part of a source transaction, or the delete half of a key change whose create half had not
+    /// arrived.
+    held: Vec<Delivery>,
+    transactions: Transactions,
     window: Window,
     grades: Grades,
+    epochs: Epochs,
 }
 
 /// How long to wait for a first message.
@@ -38,20 +42,21 @@ enum Wait {
 }
 
 impl<R: Reader> Batches<R> {
-    pub(super) fn new(reader: R, limits: Limits, until: Until) -> Self {
+    pub(super) fn new(reader: R, limits: Limits, until: Until, epochs: Epochs) -> Self {
         let (window, grades) = (Window::new(), Grades::default());
-        Batches { reader, limits, until, held: None, window, grades }
+        let (held, transactions) = (Vec::new(), Transactions::new());
+        Batches { reader, limits, until, held, transactions, window, grades, epochs }
     }
 
     /// The next batch, decoded; without deliveries where nothing came within the patience.
     pub(super) async fn decoded(&mut self, decoder: &Decoder) -> Result<Batch, SourceError> {
-        let pulled = self.next(Wait::Patiently).await?;
+        let pulled = self.next(Wait::Patiently, &|d| decoder.mark(d)).await?;
         Ok(self.decode(pulled, decoder))
     }
 
     /// The batch that is there or comes within the linger: what a transaction in flight has no time to wait for.
     pub(super) async fn decoded_ahead(&mut self, decoder: &Decoder) -> Result<Batch, SourceError> {
-        let pulled = self.next(Wait::Briefly).await?;
+        let pulled = self.next(Wait::Briefly, &|d| decoder.mark(d)).await?;
         Ok(self.decode(pulled, decoder))
     }
 
@@ -60,7 +65,9 @@ impl<R: Reader> Batches<R> {
             return Batch { scanned: pulled.scanned, ..Batch::default() };
         }
         let repeated = |event: &Event| self.window.knows(event);
-        let mut batch = decoder.decode_after(pulled, &Past { repeated: &repeated });
+        let mut batch =
+            decoder.decode_after(pulled, &Past { repeated: &repeated, epochs: self.epochs.clone() });
+        batch.epoch_starts.iter().for_each(|start| self.epochs.begin(*start));
         batch.grades = self.grades.news(&batch);
         for (source, grade) in &batch.grades {
             window::tell(&decoder.name(*source), *grade);
@@ -73,29 +80,61 @@ impl<R: Reader> Batches<R> {
         self.window.fill(events);
     }
 
-    /// The next batch; empty where nothing came. Half a key change is let go alone only after a patient wait.
-    async fn next(&mut self, wait: Wait) -> Result<Pulled, SourceError> {
-        let limits = match wait {
-            Wait::Patiently => self.limits.clone(),
-            Wait::Briefly => Limits { patience: self.limits.linger, ..self.limits.clone() },
+    /// The next batch; empty where nothing came, or nothing whole. Half a key change is let go alone only after a
+    /// patient wait.
+    async fn next(&mut self, wait: Wait, marks: Marks<'_>) -> Result<Pulled, SourceError> {
+        let patience = match wait {
+            Wait::Patiently => self.limits.patience,
+            Wait::Briefly => self.limits.linger,
+        };
+        let held_bytes: usize = self.held.iter().map(|d| d.payload.len()).sum();
+        let limits = Limits {
+            rows: self.limits.rows.saturating_sub(self.held.len()).max(1),
+            bytes: self.limits.bytes.saturating_sub(held_bytes).max(1),
+            patience,
+            linger: self.limits.linger,
         };
         let mut pulled = self.reader.next(&limits).await?;
         let waited_in_vain = pulled.deliveries.is_empty();
-        if waited_in_vain && wait == Wait::Briefly && self.held.is_some() {
+        if waited_in_vain && !self.held.is_empty() && (wait == Wait::Briefly || self.transactions.waits()) {
             return Ok(Pulled::default());
         }
-        if let Some(held) = self.held.take() {
-            pulled.deliveries.insert(0, held);
-        }
+        let new = std::mem::replace(&mut pulled.deliveries, std::mem::take(&mut self.held));
+        pulled.deliveries.extend(new);
+        let mut ends = false;
         if let Until::Sequence(last) = self.until {
+            ends = pulled.scanned >= last;
             pulled.deliveries.retain(|d| d.sequence <= last);
             pulled.scanned = pulled.scanned.min(last);
         }
-        if !waited_in_vain && let Some(last) = pulled.deliveries.pop_if(|d| d.header(NEW_KEY).is_some()) {
-            pulled.scanned = pulled.deliveries.last().map_or(0, |d| d.sequence);
-            self.held = Some(last);
+        if waited_in_vain {
+            self.transactions.let_go(&pulled.deliveries, marks);
+        } else {
+            let bytes: usize = pulled.deliveries.iter().map(|d| d.payload.len()).sum();
+            let room = pulled.deliveries.len() < self.limits.rows && bytes < self.limits.bytes;
+            let whole = self.transactions.whole(&pulled.deliveries, room, marks);
+            if ends {
+                // The operator said where to stop.
+                self.transactions.wait_no_more();
+            } else {
+                self.hold(&mut pulled, whole);
+            }
+        }
+        if !waited_in_vain && pulled.deliveries.last().is_some_and(|d| d.header(NEW_KEY).is_some()) {
+            let whole = pulled.deliveries.len() - 1;
+            self.hold(&mut pulled, whole);
         }
         Ok(pulled)
+    }
+
+    /// Holds back what stands behind the first `keep`.
+    fn hold(&mut self, pulled: &mut Pulled, keep: usize) {
+        if keep < pulled.deliveries.len() {
+            let mut held = pulled.deliveries.split_off(keep);
+            held.append(&mut self.held);
+            self.held = held;
+            pulled.scanned = pulled.deliveries.last().map_or(0, |d| d.sequence);
+        }
     }
 
     pub(super) async fn release(&mut self, through: u64) {
@@ -129,11 +168,11 @@ mod tests {
 
     fn batches(script: Vec<Vec<Delivery>>, until: Until) -> Batches<Script> {
         let limits = Limits { rows: 10, bytes: 10, patience: Duration::ZERO, linger: Duration::ZERO };
-        Batches::new(Script(script.into()), limits, until)
+        Batches::new(Script(script.into()), limits, until, Epochs::default())
     }
 
     async fn sequences(batches: &mut Batches<Script>) -> (Vec<u64>, u64) {
-        let pulled = batches.next(Wait::Patiently).await.unwrap();
+        let pulled = batches.next(Wait::Patiently, &|_| None).await.unwrap();
         (pulled.deliveries.iter().map(|d| d.sequence).collect(), pulled.scanned)
     }
 
@@ -156,7 +195,7 @@ mod tests {
     async fn a_brief_wait_does_not_part_the_halves() {
         let mut b = batches(vec![vec![delivery(2, true)], vec![], vec![delivery(3, false)]], Until::Forever);
         assert_eq!(sequences(&mut b).await, (vec![], 0));
-        assert!(b.next(Wait::Briefly).await.unwrap().deliveries.is_empty());
+        assert!(b.next(Wait::Briefly, &|_| None).await.unwrap().deliveries.is_empty());
         assert_eq!(sequences(&mut b).await, (vec![2, 3], 3));
     }
 

@@ -96,6 +96,8 @@ impl<'a> Work<'a> {
 struct Tries {
     left_out: LeftOut,
     failures: u32,
+    /// Whether its suspicions were judged.
+    judged: bool,
 }
 
 /// What comes after a commit that failed.
@@ -161,9 +163,10 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         may_fall_back: bool,
     ) -> Result<Ended, LaneError> {
         let faults_before = self.stages.faults();
+        batch.newest_at = claim.checkpoint().committed_at;
         let (prepared, waiting) = self.prepare(&mut batch, work);
         let left_out = LeftOut { rows: self.waiting.unwritable.clone(), ..LeftOut::default() };
-        let mut tries = Tries { left_out, failures: 0 };
+        let mut tries = Tries { left_out, failures: 0, judged: false };
         loop {
             let decided = self.decided(&batch, work, &prepared, &tries.left_out, claim, generation).await;
             let mut decided = match decided {
@@ -172,6 +175,11 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
                 }
                 decided => decided?,
             };
+            if !decided.resolved.suspicions.is_empty() && !std::mem::replace(&mut tries.judged, true) {
+                self.suspect(&decided.resolved.suspicions, &mut tries.left_out.changes, claim, generation)
+                    .await?;
+                continue;
+            }
             let faults = self.stages.faults() - faults_before;
             if may_fall_back && self.followed.is_too_many(faults) {
                 return Ok(Ended::Faulted(batch, faults));

@@ -7,7 +7,11 @@ use reconverge_streams::{
 };
 use tokio::time::Instant;
 
-use crate::{batch::Batch, decode::Decoder, generation::Generation};
+use crate::{
+    batch::Batch,
+    decode::{Decoder, Past},
+    generation::Generation,
+};
 
 use super::{Lane, LaneError};
 
@@ -94,6 +98,7 @@ pub(super) fn decoded_again(batch: Batch, decoder: &Decoder) -> Batch {
     if batch.deliveries.is_empty() {
         return batch;
     }
-    let again = decoder.decode(Pulled { deliveries: batch.deliveries, scanned: batch.scanned });
+    let past = Past { epochs: batch.epochs, ..Past::default() };
+    let again = decoder.decode_after(Pulled { deliveries: batch.deliveries, scanned: batch.scanned }, &past);
     Batch { grades: batch.grades, ..again }
 }

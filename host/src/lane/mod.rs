@@ -22,6 +22,9 @@ mod read;
 mod report;
 mod retention;
 mod tidying;
+mod suspicion;
+mod went_back;
+mod whole;
 mod window;
 
 use std::{future::Future, sync::Arc, time::Duration};
@@ -278,6 +281,7 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         report: &mut RunReport,
         mut shutdown: std::pin::Pin<&mut impl Future<Output = ()>>,
     ) -> Result<(), LaneError> {
+        self.tell_went_back(claim.checkpoint(), facts)?;
         let begin = holes::starting_point(claim.checkpoint(), facts);
         let mut generation =
             claim.generation(begin, self.settings.generation.clone(), &self.settings.claim.owner).await?;

@@ -9,7 +9,10 @@ use reconverge_streams::{
 };
 use tokio::time::Instant;
 
-use crate::{batch::Batch, decode::Decoder};
+use crate::{
+    batch::Batch,
+    decode::{Decoder, Epochs},
+};
 
 use super::{
     End, IDLE, Lane, LaneError, RunReport, Until, batches::Batches, commit::Committed, follow,
@@ -79,9 +82,10 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         report: &mut RunReport,
         shutdown: Pin<&mut impl Future<Output = ()>>,
     ) -> Result<(), LaneError> {
+        let epochs = Epochs::new(claim.epochs().await?.starts);
         let now = Instant::now();
         let mut reading = Reading {
-            batches: Batches::new(reader, self.settings.limits.clone(), until),
+            batches: Batches::new(reader, self.settings.limits.clone(), until, epochs),
             until,
             tidying: Tidying::new(self.settings.kept, self.plan.clock_skew_us),
             opened: now,

@@ -24,6 +24,8 @@ pub enum Passage {
     Duplicate,
     /// Its position is before the newest seen.
     Regressed,
+    /// The same, and its commit time is later than that of the newest: no repetition can be so. Carries the newest.
+    Suspicious(Position),
 }
 
 /// A change as the gate sees it.
@@ -41,6 +43,8 @@ pub struct Arrival {
     pub delete: bool,
     /// Whether an operator sent it again: it passes, and lowers nothing.
     pub redriven: bool,
+    /// The newest commit time that the lane has applied, for keys of which only snapshot rows were seen.
+    pub newest_at: Option<Micros>,
 }
 
 /// Lets a change by and raises its source's position, whatever becomes of it afterwards.
@@ -60,7 +64,11 @@ pub fn pass(seen: &mut SmallVec<[Seen; 2]>, arrival: Arrival) -> Passage {
         return Passage::Pass { at, came_back, later: false };
     };
     if position <= newest.position && !arrival.redriven {
-        return if position == newest.position { Passage::Duplicate } else { Passage::Regressed };
+        return if position == newest.position {
+            Passage::Duplicate
+        } else {
+            behind(newest, position, &arrival)
+        };
     }
     let (came_back, later) = (newest.deleted, position > newest.position);
     let at = if arrival.snapshot { newest.live_at } else { arrival.at };
@@ -68,6 +76,16 @@ pub fn pass(seen: &mut SmallVec<[Seen; 2]>, arrival: Arrival) -> Passage {
         *newest = Seen { source: arrival.source, position, deleted: arrival.delete, live_at: at };
     }
     Passage::Pass { at, came_back, later }
+}
+
+/// What a change before the newest position is. A snapshot row's time is that of the snapshot, which tells nothing.
+fn behind(newest: &Seen, position: Position, arrival: &Arrival) -> Passage {
+    let known = if newest.live_at == BEFORE_ALL { arrival.newest_at } else { Some(newest.live_at) };
+    let later = known.is_some_and(|known| arrival.at > known);
+    if later && !arrival.snapshot && position.epoch == newest.position.epoch {
+        return Passage::Suspicious(newest.position);
+    }
+    Passage::Regressed
 }
 
 /// The gate of a table with one writer, per lane and source: equal positions pass (the rows of one COPY or
@@ -80,7 +98,7 @@ pub fn pass_single_writer(gate: &mut Vec<Seen>, arrival: Arrival) -> Passage {
             gate.push(Seen { source: arrival.source, position, deleted: false, live_at: arrival.at });
             passed
         }
-        Some(newest) if position < newest.position && !arrival.redriven => Passage::Regressed,
+        Some(newest) if position < newest.position && !arrival.redriven => behind(newest, position, &arrival),
         Some(newest) => {
             newest.position = newest.position.max(position);
             newest.live_at = newest.live_at.max(arrival.at);
@@ -104,6 +122,7 @@ mod tests {
             snapshot: false,
             delete: false,
             redriven: false,
+            newest_at: None,
         }
     }
 
@@ -148,6 +167,40 @@ mod tests {
         // One that begins to send positions is not before what it sent without.
         let zero = Arrival { position: Some(Position::default()), ..at(east, 1, 0) };
         assert!(matches!(pass(&mut seen, zero), Passage::Pass { later: true, .. }));
+    }
+
+    #[test]
+    fn a_lower_position_with_a_later_commit_time_is_a_suspicion() {
+        let names = Names::default();
+        let east = names.intern("east").unwrap();
+        let (mut seen, mut gate) = (SmallVec::new(), Vec::new());
+        pass(&mut seen, at(east, 9, 0));
+        pass_single_writer(&mut gate, at(east, 9, 0));
+        let newest = Position { epoch: 0, commit: 9, ordinal: 0 };
+        let restored = Arrival { at: 110, ..at(east, 4, 0) };
+        assert_eq!(pass(&mut seen, restored), Passage::Suspicious(newest));
+        assert_eq!(pass_single_writer(&mut gate, restored), Passage::Suspicious(newest));
+        assert_eq!(pass(&mut seen, Arrival { at: 109, ..restored }), Passage::Regressed, "not later");
+        assert_eq!(pass(&mut seen, Arrival { snapshot: true, ..restored }), Passage::Regressed);
+        let position = Some(Position { epoch: 1, commit: 1, ordinal: 0 });
+        assert!(matches!(
+            pass(&mut seen, Arrival { position, ..restored }),
+            Passage::Pass { later: true, .. }
+        ));
+        assert_eq!(pass(&mut seen, restored), Passage::Regressed, "of an epoch that is over");
+    }
+
+    #[test]
+    fn a_key_of_which_only_a_snapshot_was_seen_is_judged_by_the_lane() {
+        let names = Names::default();
+        let east = names.intern("east").unwrap();
+        let mut seen = SmallVec::new();
+        pass(&mut seen, Arrival { snapshot: true, ..at(east, 9, 0) });
+        let restored = Arrival { at: 110, ..at(east, 4, 0) };
+        assert_eq!(pass(&mut seen, restored), Passage::Regressed);
+        assert_eq!(pass(&mut seen, Arrival { newest_at: Some(110), ..restored }), Passage::Regressed);
+        let suspicious = pass(&mut seen, Arrival { newest_at: Some(109), ..restored });
+        assert!(matches!(suspicious, Passage::Suspicious(_)));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Pure: no clock, no SQL, no broker. The rules are SURFACE (g); a serial oracle that takes one change after
 //! another must end with the same rows, whatever the batches. In reading order: [`keys`] says what to ask the
 //! sink for, [`repeats`] tells events that were seen before, `levels` cuts a table's changes into rounds, `state` is
-//! what stands for a key, [`gate`] lets a change by, [`order`] compares and `compare` does so by the table's rule,
+//! what stands for a key, [`gate`] lets a change by (`passing` takes a table's changes there), [`order`] compares and `compare` does so by the table's rule,
 //! `table` decides round by round, `settle` lets a decision take effect, `compose` fills rows, `clocks`, `stamp`,
 //! `column_merge` and `counter` are rules that keep more than a row and its version, `history` keeps conflicts, `family`
 //! says which rows that stand are in the sink, `net` turns the end state into writes.
@@ -24,6 +24,7 @@ mod compare;
 mod too_old;
 mod history;
 mod family;
+mod passing;
 mod table;
 mod settle;
 mod net;
@@ -36,6 +37,7 @@ use std::{
 
 use reconverge_streams::{
     disposition::{Counts, Disposition},
+    epoch::Suspicion,
     event::Event,
     family::{Family, FamilyWanted},
     standing::Standing,
@@ -70,6 +72,8 @@ pub struct Resolved {
     pub repeats_told_by_window: u64,
     /// Conflicts by table, kind and outcome, for metrics.
     pub conflicts: BTreeMap<(TableId, &'static str, Disposition), u64>,
+    /// Changes that look as if their source's positions began anew, whatever became of them.
+    pub suspicions: Vec<Suspected>,
     /// Rows that come into the sink or leave it through their parents, as [`Self::relative`] finds them.
     relatives: Vec<RowKey>,
 }
@@ -96,6 +100,18 @@ impl Resolved {
         self.relatives.get(blamed.checked_sub(RELATIVES)? as usize)
     }
 }
+
+/// A suspicion, and the change that raised it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suspected {
+    /// The change.
+    pub change: ChangeIndex,
+    /// What it looks like.
+    pub suspicion: Suspicion,
+}
+
+/// The code of a dead letter that is left out because its source's positions may have begun anew.
+pub const SOURCE_EPOCH: &str = "source-epoch";
 
 /// A batch of which it is decided who stands, and not yet which rows are in the sink.
 pub struct Decided<'a> {
@@ -133,6 +149,7 @@ pub fn decide<'a>(
     let repeated = Arc::new(repeated);
     resolved.repeats_told_by_sink = repeated.len() as u64;
     resolved.writes.grades.clone_from(&batch.grades);
+    resolved.writes.epochs.clone_from(&batch.epoch_starts);
     resolved.writes.events.clone_from(&new);
     resolved.events = new;
     let mut order: Vec<usize> = (0..batch.tables.len()).collect();
@@ -144,6 +161,7 @@ pub fn decide<'a>(
         let mut table =
             TableResolver::new(plan, batch_table, prepared, keyed, standing, &left_out.changes, generation);
         table.repeated = Arc::clone(&repeated);
+        table.newest_at = batch.newest_at;
         table.run(batch, stages);
         tables.push(table);
     }
@@ -165,7 +183,10 @@ impl Decided<'_> {
     /// Everything as writes.
     #[must_use]
     pub fn close(self) -> Resolved {
-        let Decided { batch, tables, mut resolved, .. } = self;
+        let Decided { batch, mut tables, mut resolved, .. } = self;
+        for table in &mut tables {
+            keep_suspicions(table, batch, &mut resolved);
+        }
         for table in tables {
             net::close(table, batch, &mut resolved);
         }
@@ -174,6 +195,18 @@ impl Decided<'_> {
             resolved.writes.counts.add_all(counts);
         }
         resolved
+    }
+}
+
+/// Those that were left out go into the sink with the batch.
+fn keep_suspicions(table: &mut TableResolver<'_>, batch: &Batch, resolved: &mut Resolved) {
+    for mut suspected in std::mem::take(&mut table.suspicions) {
+        let delivery = batch.items[suspected.change as usize].delivery;
+        suspected.suspicion.sequence = batch.deliveries[delivery as usize].sequence;
+        if table.leaves_out(suspected.change) {
+            resolved.writes.suspicions.push(suspected.suspicion.clone());
+        }
+        resolved.suspicions.push(suspected);
     }
 }
 

@@ -18,13 +18,14 @@ use reconverge_streams::{
 };
 
 use crate::{
-    batch::{Batch, Change, Op, Refusal, TableBatch},
+    batch::{Batch, Op, Refusal, TableBatch},
     plan::{Deletes, Plan, Rule, TablePlan},
     stages::{Arena, Arenas, Contest, Passed, PreparedTable, RowRef, Rulings, Stages},
 };
 
 use super::{
-    gate::{self, Arrival, Passage},
+    Suspected,
+    gate::Passage,
     history::Said,
     keys::KeyedTable,
     levels, order,
@@ -45,7 +46,7 @@ pub(super) struct TableResolver<'a> {
     pub(super) prepared: &'a PreparedTable,
     pub(super) keyed: &'a KeyedTable,
     pub(super) standing: &'a StandingTable,
-    refused: &'a HashMap<ChangeIndex, Refusal>,
+    pub(super) refused: &'a HashMap<ChangeIndex, Refusal>,
     pub(super) generation: i64,
     /// Rows put together here: partial rows filled, merged rows.
     pub(super) composed: Columns,
@@ -65,9 +66,13 @@ pub(super) struct TableResolver<'a> {
     pub(super) gate: Vec<Seen>,
     /// Under policy `none`, one per change: what the gate said, in stream order. The gate is the lane's, not the
     /// key's, so a change of a later round has to pass it before its neighbours of an earlier round behind it.
-    passages: Vec<Passage>,
+    pub(super) passages: Vec<Passage>,
     /// Changes whose event was seen before.
     pub(super) repeated: Arc<HashSet<ChangeIndex>>,
+    /// The newest commit time that the lane has applied.
+    pub(super) newest_at: Option<Micros>,
+    /// Changes that look as if their source's positions began anew.
+    pub(super) suspicions: Vec<Suspected>,
     pub(super) rule_name: Arc<str>,
     /// The sink's columns by name, for ties.
     by_name: Vec<usize>,
@@ -129,6 +134,8 @@ impl<'a> TableResolver<'a> {
             gate: standing.gate.clone(),
             passages: Vec::new(),
             repeated: Arc::default(),
+            newest_at: None,
+            suspicions: Vec::new(),
             rule_name: Arc::clone(&table.rule_name),
             by_name: order::by_name(table),
             merged: Rulings::default(),
@@ -155,14 +162,7 @@ impl<'a> TableResolver<'a> {
     }
 
     pub(super) fn run(&mut self, batch: &Batch, stages: &mut dyn Stages) {
-        if self.table.rule == Rule::None {
-            let (repeated, gate) = (&self.repeated, &mut self.gate);
-            let pass = |c: &Change| match repeated.contains(&c.item) {
-                true => Passage::Duplicate,
-                false => gate::pass_single_writer(gate, arrival(c)),
-            };
-            self.passages = self.batch.changes.iter().map(pass).collect();
-        }
+        self.pass_single_writer();
         for round in levels::rounds(self.keyed) {
             let mut asked = Vec::new();
             let mut contests = Vec::new();
@@ -198,6 +198,7 @@ impl<'a> TableResolver<'a> {
         let (at, came_back, later) = match self.pass(row, key) {
             Passage::Duplicate => return Step::Settled(Fate::Done(Disposition::Duplicate)),
             Passage::Regressed => return Step::Settled(Fate::Done(Disposition::Regressed)),
+            Passage::Suspicious(newest) => return Step::Settled(self.suspect(row, newest)),
             Passage::Pass { at, came_back, later } => (at, came_back, later),
         };
         if self.is_too_old(change, key) {
@@ -220,20 +221,6 @@ impl<'a> TableResolver<'a> {
         let arena = if ordered_delete { Arena::Before } else { Arena::After };
         let incoming = Incoming { row, key, at, later, let_go, delete, order: RowRef { arena, row } };
         if delete { self.delete(&incoming) } else { self.write(&incoming, came_back) }
-    }
-
-    fn pass(&mut self, row: u32, key: usize) -> Passage {
-        if let Some(passage) = self.passages.get(row as usize) {
-            return *passage;
-        }
-        let change = &self.batch.changes[row as usize];
-        if self.repeated.contains(&change.item) {
-            return Passage::Duplicate;
-        }
-        let state = &mut self.keys[key];
-        let passage = gate::pass(&mut state.seen, arrival(change));
-        state.touched |= matches!(passage, Passage::Pass { .. });
-        passage
     }
 
     /// A delete: where deletes win it always takes; where they are ordered it takes part like a write.
@@ -369,18 +356,6 @@ impl<'a> TableResolver<'a> {
             standing: &self.standing.rows,
             composed: &self.composed,
         }
-    }
-}
-
-/// A change as the gate sees it.
-fn arrival(change: &Change) -> Arrival {
-    Arrival {
-        source: change.source,
-        position: change.position,
-        at: change.at,
-        snapshot: change.op == Op::Snapshot,
-        delete: change.op == Op::Delete,
-        redriven: change.redriven.is_some(),
     }
 }
 

@@ -8,7 +8,7 @@ fn here() -> &'static Path {
     Path::new(env!("CARGO_TARGET_TMPDIR"))
 }
 
-const COMMANDS: [&str; 16] = [
+const COMMANDS: [&str; 17] = [
     "capture",
     "run",
     "check",
@@ -21,6 +21,7 @@ const COMMANDS: [&str; 16] = [
     "parked",
     "tables",
     "holes",
+    "source",
     "plugin",
     "rehearse",
     "completions",

@@ -9,6 +9,7 @@ use std::{
 
 use tokio::sync::Mutex;
 
+use super::epochs::{Started, Suspected};
 use crate::{
     canonical,
     checkpoint::Checkpoint,
@@ -69,6 +70,8 @@ pub(super) struct Contents {
     pub generations: Vec<GenerationRecord>,
     /// Seen events by table, source and id, and when they were seen.
     pub events: BTreeMap<(String, String, String), Micros>,
+    pub epochs: Vec<Started>,
+    pub suspicions: Vec<Suspected>,
     /// Letters of grades by source, of all sources and origins that were written.
     pub sources: BTreeMap<String, char>,
     /// With the time of creation of the stream that the lane was on.
@@ -330,5 +333,14 @@ impl MemoryTable {
             all.extend(holders.into_values().filter(|keys| keys.len() > 1));
         }
         all
+    }
+}
+
+/// Whether a row that stands, or is missing, is otherwise than the sink remembers.
+pub(super) fn is_local(stamp: Option<u64>, remembered: Option<&Remembered>) -> bool {
+    match (stamp, remembered) {
+        (None, r) => r.is_some_and(|r| r.standing == StandingKind::Row),
+        (Some(stamp), Some(r)) => r.standing != StandingKind::Row || r.stamp != Some(stamp),
+        (Some(_), None) => true,
     }
 }

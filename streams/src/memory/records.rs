@@ -1,8 +1,8 @@
 //! The sidecar of a database in memory, for people.
 
 use super::{
-    database::{KeptRow, Remembered, WaitingChange, WaitingKey},
-    holes, sink,
+    database::{KeptRow, Remembered, WaitingChange, WaitingKey, is_local},
+    epochs, holes, sink,
     write::key_json,
 };
 use crate::{
@@ -10,8 +10,8 @@ use crate::{
     columns::Columns,
     hole::HoleRecord,
     records::{
-        DeadLetterRecord, DecisionRecord, GenerationRecord, KeyRecord, ParkedRecord, Query, Records,
-        SeenRecord, SourceRecord, TableRecord, VersionRecord,
+        DeadLetterRecord, DecisionRecord, EpochRecord, EpochWord, GenerationRecord, KeyRecord, ParkedRecord,
+        Query, Records, SeenRecord, SourceRecord, SuspicionRecord, TableRecord, VersionRecord,
     },
     sink::SinkError,
     standing::StandingKind,
@@ -51,12 +51,29 @@ impl Records for sink::MemorySink {
 
     async fn sources(&self) -> Result<Vec<SourceRecord>, SinkError> {
         let state = self.database.state.lock().await;
+        let epoch = |name: &String| {
+            let of_source = state.epochs.iter().filter(|start| start.source == *name);
+            of_source.map(|start| start.epoch).max().unwrap_or(0)
+        };
         let record = |(name, grade): (&String, &char)| SourceRecord {
             name: name.clone(),
-            epoch: 0,
+            epoch: epoch(name),
             grade: (*grade).into(),
         };
         Ok(state.sources.iter().map(record).collect())
+    }
+
+    async fn suspicions(&self, pipeline: Option<&str>) -> Result<Vec<SuspicionRecord>, SinkError> {
+        let state = self.database.state.lock().await;
+        let open = state.suspicions.iter().filter(|s| !s.closed && is_of(pipeline, &s.record.lane));
+        let mut open: Vec<SuspicionRecord> = open.map(|s| s.record.clone()).collect();
+        open.sort_by_key(|s| s.sequence);
+        Ok(open)
+    }
+
+    async fn say_epoch(&self, word: &EpochWord) -> Result<Option<EpochRecord>, SinkError> {
+        let mut state = self.database.state.lock().await;
+        Ok(epochs::say(&mut state, word))
     }
 
     async fn dead_letters(&self, query: &Query) -> Result<Vec<DeadLetterRecord>, SinkError> {
@@ -163,7 +180,7 @@ impl Records for sink::MemorySink {
         Ok(KeyRecord {
             row: json.and_then(|j| serde_json::from_str(&j).ok()),
             version: remembered.map(version_record),
-            local: sink::is_local(stored.map(|s| s.stamp), remembered),
+            local: is_local(stored.map(|s| s.stamp), remembered),
         })
     }
 

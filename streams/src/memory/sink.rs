@@ -6,14 +6,15 @@ use std::sync::Arc;
 use tokio::sync::OwnedMutexGuard;
 
 use super::{
-    database::{Contents, MemoryDatabase, NamedSeen, Remembered},
-    events, holes, waiting,
+    database::{Contents, MemoryDatabase, NamedSeen, Remembered, is_local},
+    epochs, events, holes, waiting,
     write::write,
 };
 use crate::{
     checkpoint::{Checkpoint, PlanDigest},
     columns::Columns,
     disposition::Counts,
+    epoch::SourceEpochs,
     family::{Family, FamilyWanted, Swept},
     hole::{Hole, HoleRecord, Passed, Resume},
     names::Names,
@@ -233,6 +234,12 @@ impl Claim for MemoryClaim {
         Ok(self.tidied(&mut state, asked))
     }
 
+    async fn epochs(&mut self) -> Result<SourceEpochs, SinkError> {
+        let state = self.database.state.lock().await;
+        self.fenced(&state)?;
+        Ok(epochs::of_lane(&state, &self.request))
+    }
+
     async fn generation(&mut self, from_sequence: u64, plugins: String, by: &str) -> Result<i64, SinkError> {
         let mut state = self.database.state.lock().await;
         self.fenced(&state)?;
@@ -365,14 +372,6 @@ impl MemoryClaim {
             found.keys.push(standing);
         }
         Ok(found)
-    }
-}
-
-pub(super) fn is_local(stamp: Option<u64>, remembered: Option<&Remembered>) -> bool {
-    match (stamp, remembered) {
-        (None, r) => r.is_some_and(|r| r.standing == StandingKind::Row),
-        (Some(stamp), Some(r)) => r.standing != StandingKind::Row || r.stamp != Some(stamp),
-        (Some(_), None) => true,
     }
 }
 

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     database::{Contents, KeptRow, MemoryTable, NamedSeen, Remembered},
-    events,
+    epochs, events,
     sink::{cause, now},
     waiting,
 };
@@ -52,6 +52,7 @@ pub(super) fn write(
     waiting::write(state, request, writes);
     events::remember(state, request, writes);
     let now = text::format_timestamp(now(state));
+    epochs::remember(state, request, writes, &now);
     for decision in &writes.decisions {
         let record = decision_record(state, request, decision, &now);
         state.decisions.push((decision.key.clone(), record));

@@ -10,6 +10,7 @@ use tokio_postgres::Error;
 
 use crate::{
     checkpoint::Checkpoint,
+    epoch::SourceEpochs,
     family::{Family, FamilyWanted, Swept},
     hole::{Hole, HoleRecord, Passed, Resume},
     retention::{Retention, Tidied},
@@ -21,8 +22,8 @@ use crate::{
 };
 
 use super::{
-    Shared, drift, fate, ids::Ids, lane, origin, params::Param, partitions, retention, session::Session,
-    sidecar::Batch, standing::Open, target::Target,
+    Shared, drift, epochs, fate, ids::Ids, lane, origin, params::Param, partitions, retention,
+    session::Session, sidecar::Batch, standing::Open, target::Target,
 };
 
 /// How often the history's partitions are looked after.
@@ -269,6 +270,13 @@ impl Claim for PostgresClaim {
         ids.learn(&client, asked.passed.iter().map(|(source, _)| *source)).await.map_err(failed)?;
         let ids = &*ids;
         retention::tidy(&mut client, lane, asked, |source| ids.number(source)).await.map_err(failed)
+    }
+
+    async fn epochs(&mut self) -> Result<SourceEpochs, SinkError> {
+        self.abandon().await;
+        self.connected().await?;
+        let found = epochs::of_lane(&mut self.session, &mut self.facts).await;
+        found.map_err(|e| fate::sink_error(&e, "reading the epochs of sources"))
     }
 
     async fn generation(&mut self, from_sequence: u64, plugins: String, by: &str) -> Result<i64, SinkError> {

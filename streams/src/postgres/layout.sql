@@ -101,6 +101,21 @@ CREATE TABLE IF NOT EXISTS reconverge.seen_event (   -- only for sources without
   target smallint NOT NULL,                          -- one event may bear changes of several tables
   PRIMARY KEY (target, source, event_id));
 CREATE INDEX IF NOT EXISTS seen_event_at ON reconverge.seen_event (at);
+CREATE TABLE IF NOT EXISTS reconverge.source_epoch ( -- from a sequence on, a source's positions are of this epoch
+  source smallint NOT NULL, stream text NOT NULL,
+  lane text NOT NULL,                                -- '': of all lanes, by the operator's word
+  from_sequence bigint NOT NULL, epoch int NOT NULL,
+  dismissed boolean NOT NULL,                        -- no epoch: what was suspected before the sequence is older after all
+  at timestamptz NOT NULL DEFAULT now(), by text NOT NULL,
+  PRIMARY KEY (source, stream, lane, from_sequence, dismissed));
+CREATE TABLE IF NOT EXISTS reconverge.suspicion (    -- a lower position with a later commit time than its key has seen
+  stream text NOT NULL, sequence bigint NOT NULL, target smallint NOT NULL, key bytea NOT NULL,
+  lane text NOT NULL, source smallint NOT NULL,
+  epoch int NOT NULL, commit_position bigint NOT NULL, ordinal bigint NOT NULL, committed_at bigint NOT NULL,
+  newest_epoch int NOT NULL, newest_commit bigint NOT NULL, newest_ordinal bigint NOT NULL,
+  at timestamptz NOT NULL DEFAULT now(), closed_at timestamptz, closed_by text,
+  PRIMARY KEY (stream, sequence, target, key));
+CREATE INDEX IF NOT EXISTS suspicion_open ON reconverge.suspicion (lane) WHERE closed_at IS NULL;
 CREATE TABLE IF NOT EXISTS reconverge.generation (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, lane text NOT NULL, from_sequence bigint NOT NULL,
   plugins jsonb NOT NULL, at timestamptz NOT NULL DEFAULT now(), by text NOT NULL);

@@ -40,6 +40,7 @@ mod kept;
 mod waiting;
 mod retention;
 mod drift;
+mod epochs;
 mod events;
 mod family;
 mod sweep;

@@ -12,8 +12,8 @@ use crate::{
     names::Names,
     position::Micros,
     records::{
-        DeadLetterRecord, DecisionRecord, GenerationRecord, KeyRecord, ParkedRecord, Query, Records,
-        SeenRecord, SourceRecord, TableRecord, VersionRecord,
+        DeadLetterRecord, DecisionRecord, EpochRecord, EpochWord, GenerationRecord, KeyRecord, ParkedRecord,
+        Query, Records, SeenRecord, SourceRecord, SuspicionRecord, TableRecord, VersionRecord,
     },
     sink::SinkError,
     standing::{StandingKind, WantedTable},
@@ -131,6 +131,14 @@ impl Records for PostgresSink {
 
     async fn set_paused(&self, table: &str, reason: Option<&str>) -> Result<bool, SinkError> {
         self.pause_by_name(table, reason).await
+    }
+
+    async fn suspicions(&self, pipeline: Option<&str>) -> Result<Vec<SuspicionRecord>, SinkError> {
+        self.open_suspicions(pipeline).await
+    }
+
+    async fn say_epoch(&self, word: &EpochWord) -> Result<Option<EpochRecord>, SinkError> {
+        self.write_epoch(word).await
     }
 
     async fn sources(&self) -> Result<Vec<SourceRecord>, SinkError> {

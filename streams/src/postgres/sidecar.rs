@@ -14,7 +14,8 @@ use crate::{
 };
 
 use super::{
-    events, ids::Ids, kept, params::Param, standing::Open, target::Target, travel::Wire, versions, waiting,
+    epochs, events, ids::Ids, kept, params::Param, standing::Open, target::Target, travel::Wire, versions,
+    waiting,
 };
 
 /// A statement that is ready to be prepared and sent.
@@ -48,6 +49,7 @@ pub(super) fn statements<'a>(batch: &Batch<'a>, next: &'a Checkpoint, xmins: Xmi
     out.extend(suppressed(batch));
     out.extend(redriven(batch.writes));
     out.extend(events::statements(batch));
+    out.extend(epochs::statements(batch));
     out.push(checkpoint(batch, next));
     out
 }
@@ -66,6 +68,7 @@ pub(super) fn names(writes: &Writes) -> impl Iterator<Item = crate::names::NameI
         .chain(writes.kept.iter().map(|k| k.source))
         .chain(writes.waiting.iter().map(|w| w.source))
         .chain(events::names(writes))
+        .chain(epochs::names(writes))
 }
 
 pub(super) fn ints<T>(rows: &[T], of: impl Fn(&T) -> Option<i64>) -> Column {

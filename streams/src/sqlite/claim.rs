@@ -7,12 +7,13 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use tokio::sync::OwnedMutexGuard;
 
 use super::{
-    Clock, Writer, checkpoint, errors, events, family, history, holes, kept,
+    Clock, Writer, checkpoint, epochs, errors, events, family, history, holes, kept,
     lane::{self, Lane},
     retention, row, rows, standing, versions, waiting,
 };
 use crate::{
     checkpoint::Checkpoint,
+    epoch::SourceEpochs,
     family::{Family, FamilyWanted, Swept},
     hole::{Hole, HoleRecord, Passed, Resume},
     position::Micros,
@@ -105,6 +106,11 @@ impl Claim for SqliteClaim {
     async fn tidy(&mut self, asked: &Retention) -> Result<Tidied, SinkError> {
         let (lane, asked, now) = (Arc::clone(&self.lane), asked.clone(), self.clock.now());
         self.fenced(move |conn| retention::tidy(conn, &lane, &asked, now)).await
+    }
+
+    async fn epochs(&mut self) -> Result<SourceEpochs, SinkError> {
+        let lane = Arc::clone(&self.lane);
+        self.fenced(move |conn| epochs::of_lane(conn, &lane)).await
     }
 
     async fn generation(&mut self, from_sequence: u64, plugins: String, by: &str) -> Result<i64, SinkError> {
@@ -293,6 +299,7 @@ fn write(
     waiting::write(conn, lane, writes, now).map_err(sidecar)?;
     history::write(conn, lane, writes, now).map_err(sidecar)?;
     events::write(conn, lane, writes, now).map_err(sidecar)?;
+    epochs::write(conn, lane, writes, now).map_err(sidecar)?;
     checkpoint::advance(conn, lane, ours, writes, now).map_err(sidecar)
 }
 

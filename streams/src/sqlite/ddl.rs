@@ -75,6 +75,17 @@ CREATE TABLE reconverge_seen_event (
   source INTEGER NOT NULL, event_id TEXT NOT NULL, at INTEGER NOT NULL, target INTEGER NOT NULL,
   PRIMARY KEY (target, source, event_id)) WITHOUT ROWID;
 CREATE INDEX reconverge_seen_event_at ON reconverge_seen_event (at);
+CREATE TABLE reconverge_source_epoch (
+  source INTEGER NOT NULL, stream TEXT NOT NULL, lane TEXT NOT NULL, from_sequence INTEGER NOT NULL,
+  epoch INTEGER NOT NULL, dismissed INTEGER NOT NULL, at INTEGER NOT NULL, by TEXT NOT NULL,
+  PRIMARY KEY (source, stream, lane, from_sequence, dismissed)) WITHOUT ROWID;
+CREATE TABLE reconverge_suspicion (
+  stream TEXT NOT NULL, sequence INTEGER NOT NULL, target INTEGER NOT NULL, key BLOB NOT NULL,
+  lane TEXT NOT NULL, source INTEGER NOT NULL, epoch INTEGER NOT NULL, commit_position INTEGER NOT NULL,
+  ordinal INTEGER NOT NULL, committed_at INTEGER NOT NULL, newest_epoch INTEGER NOT NULL, newest_commit INTEGER NOT NULL,
+  newest_ordinal INTEGER NOT NULL, at INTEGER NOT NULL, closed_at INTEGER, closed_by TEXT,
+  PRIMARY KEY (stream, sequence, target, key)) WITHOUT ROWID;
+CREATE INDEX reconverge_suspicion_open ON reconverge_suspicion (lane) WHERE closed_at IS NULL;
 CREATE TABLE reconverge_generation (
   id INTEGER PRIMARY KEY, lane TEXT NOT NULL, from_sequence INTEGER NOT NULL,
   plugins TEXT NOT NULL, at INTEGER NOT NULL, by TEXT NOT NULL);

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior};
 
 use super::{
-    SqliteSink, checkpoint, ddl, errors, holes,
+    SqliteSink, checkpoint, ddl, epochs, errors, holes,
     lane::{Lane, Table},
     parked, shapes, standing, versions, waiting,
 };
@@ -18,8 +18,8 @@ use crate::{
     logical::Logical,
     names::Names,
     records::{
-        DeadLetterRecord, DecisionRecord, GenerationRecord, KeyRecord, ParkedRecord, Query, Records,
-        SeenRecord, SourceRecord, TableRecord, VersionRecord,
+        DeadLetterRecord, DecisionRecord, EpochRecord, EpochWord, GenerationRecord, KeyRecord, ParkedRecord,
+        Query, Records, SeenRecord, SourceRecord, SuspicionRecord, TableRecord, VersionRecord,
     },
     sink::SinkError,
     standing::{StandingKind, Version},
@@ -94,6 +94,18 @@ impl Records for SqliteSink {
         let job = move |conn: &mut Connection| waiting::set_paused(conn, &table, reason.as_deref());
         let changed = self.writer.thread.run(job).await?;
         changed.map_err(|e| errors::sink_error("the table could not be paused or let run", &e))
+    }
+
+    async fn suspicions(&self, pipeline: Option<&str>) -> Result<Vec<SuspicionRecord>, SinkError> {
+        let prefix = lanes_of(pipeline);
+        self.read(move |conn| epochs::open(conn, &prefix)).await
+    }
+
+    async fn say_epoch(&self, word: &EpochWord) -> Result<Option<EpochRecord>, SinkError> {
+        let (word, now) = (word.clone(), self.clock.now());
+        let _turn = self.writer.turns.lock().await;
+        let said = self.writer.thread.run(move |conn: &mut Connection| epochs::say(conn, &word, now)).await?;
+        said.map_err(|e| errors::sink_error("the source's epoch could not be written", &e))
     }
 
     async fn sources(&self) -> Result<Vec<SourceRecord>, SinkError> {

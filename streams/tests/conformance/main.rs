@@ -15,6 +15,7 @@ mod values;
 mod sidecar;
 mod family;
 mod waiting;
+mod epochs;
 mod events;
 mod roster;
 mod retention;
@@ -150,6 +151,8 @@ macro_rules! every_case {
                 a_plan_is_remembered_by_its_digest
                 a_switch_waits_for_nobody_and_fences_the_old
                 a_switch_takes_the_gates_along;
+            epochs: an_epoch_of_a_control_message_holds_for_its_lane
+                a_suspicion_is_noted_once_and_closed_by_the_operator;
         }
     };
 }

@@ -5,6 +5,7 @@ use std::{future::Future, pin::Pin, sync::Arc};
 
 use reconverge_streams::{
     checkpoint::Checkpoint,
+    epoch::SourceEpochs,
     family::{Family, FamilyWanted, Swept},
     hole::{Hole, HoleRecord, Passed, Resume},
     retention::{Retention, Tidied},
@@ -180,6 +181,13 @@ impl<C: Claim> Claim for FaultyClaim<C> {
         let waiting = self.claim.waiting(asked).await?;
         self.life.after(called).await.map_err(unreachable)?;
         Ok(waiting)
+    }
+
+    async fn epochs(&mut self) -> Result<SourceEpochs, SinkError> {
+        let called = self.life.before("epochs").await.map_err(unreachable)?;
+        let epochs = self.claim.epochs().await?;
+        self.life.after(called).await.map_err(unreachable)?;
+        Ok(epochs)
     }
 
     async fn paused(&mut self) -> Result<Vec<Paused>, SinkError> {

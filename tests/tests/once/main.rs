@@ -3,4 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "the lints do not see helpers of tests as tests")]
 
+mod epochs;
+mod failover;
 mod repeats;
+mod transactions;

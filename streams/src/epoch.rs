@@ -46,7 +46,7 @@ pub struct Suspicion {
 pub struct SourceEpochs {
     /// Beginnings of epochs that hold for the lane.
     pub starts: Vec<EpochStart>,
-    /// The distinct keys of the lane's open suspicions.
+    /// The distinct keys of the stream's open suspicions, whichever lane found them.
     pub suspected: Vec<(NameId, TableId, Vec<u8>)>,
     /// By source: up to this sequence the operator has said that what is suspected is older after all.
     pub dismissed: Vec<(NameId, u64)>,

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reconverge_servers::target_dir;
 use serde::de::DeserializeOwned;
@@ -92,6 +92,16 @@ impl Running {
     #[must_use]
     pub fn talk(&self) -> String {
         std::fs::read_to_string(&self.stderr).unwrap()
+    }
+
+    /// Waits until its log, which must be JSON, has `times` of an event.
+    pub async fn until_told(&mut self, event: &str, times: usize) {
+        let begun = Instant::now();
+        while self.talk().matches(&format!("\"{event}\"")).count() < times {
+            assert!(self.runs(), "it ended:\n{}", self.talk());
+            assert!(begun.elapsed() < PATIENCE, "{event} was not told {times} times:\n{}", self.talk());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// Waits for its end.

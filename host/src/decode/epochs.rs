@@ -35,6 +35,17 @@ impl Epochs {
     pub fn begin(&mut self, start: EpochStart) {
         self.0.push(start);
     }
+
+    /// Learns what the sink knows by now; whether any of it is new.
+    pub fn learn(&mut self, starts: &[EpochStart]) -> bool {
+        let known = self.0.len();
+        for start in starts {
+            if !self.0.contains(start) {
+                self.0.push(*start);
+            }
+        }
+        self.0.len() > known
+    }
 }
 
 #[derive(Deserialize)]

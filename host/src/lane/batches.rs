@@ -3,6 +3,7 @@
 //! transaction by one batch.
 
 use reconverge_streams::{
+    epoch::EpochStart,
     event::Event,
     source::{Delivery, Limits, Pulled, Reader, SourceError},
 };
@@ -75,6 +76,16 @@ impl<R: Reader> Batches<R> {
         batch
     }
 
+    /// Learns of epochs that were begun elsewhere; whether any is new.
+    pub(super) fn learn_epochs(&mut self, starts: &[EpochStart]) -> bool {
+        self.epochs.learn(starts)
+    }
+
+    /// Bytes of the payloads that are held back.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held.iter().map(|d| d.payload.len()).sum()
+    }
+
     /// What a batch saw first is known from now on.
     pub(super) fn committed(&self, events: &[Event]) {
         self.window.fill(events);
@@ -87,10 +98,9 @@ impl<R: Reader> Batches<R> {
             Wait::Patiently => self.limits.patience,
             Wait::Briefly => self.limits.linger,
         };
-        let held_bytes: usize = self.held.iter().map(|d| d.payload.len()).sum();
         let limits = Limits {
             rows: self.limits.rows.saturating_sub(self.held.len()).max(1),
-            bytes: self.limits.bytes.saturating_sub(held_bytes).max(1),
+            bytes: self.limits.bytes.saturating_sub(self.held_bytes()).max(1),
             patience,
             linger: self.limits.linger,
         };

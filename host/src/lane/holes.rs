@@ -26,8 +26,9 @@ pub(super) struct Found {
     pub what: String,
 }
 
-/// Holds a checkpoint against its stream.
-pub(super) fn judge(checkpoint: &Checkpoint, facts: &StreamFacts) -> Option<Found> {
+/// Holds a checkpoint against its stream. `was` is the sequence from which the sink went back to that checkpoint, if
+/// it did: only then does a stream that lets go what was acknowledged lack anything.
+pub(super) fn judge(checkpoint: &Checkpoint, facts: &StreamFacts, was: Option<u64>) -> Option<Found> {
     let (lane, stream, applied) = (&checkpoint.lane, &facts.name, checkpoint.sequence);
     let anew = Resume::Anew { stream_created: facts.created, sequence: facts.first.saturating_sub(1) };
     if checkpoint.stream_created != facts.created {
@@ -47,15 +48,24 @@ pub(super) fn judge(checkpoint: &Checkpoint, facts: &StreamFacts) -> Option<Foun
             ),
         });
     }
-    let looked = starting_point(checkpoint, facts).max(checkpoint.scanned);
-    if !facts.keeps_acknowledged || facts.first <= looked + 1 {
+    let (looked, from) = match (facts.keeps_acknowledged, was) {
+        (true, _) => (starting_point(checkpoint, facts).max(checkpoint.scanned), String::new()),
+        (false, Some(was)) => {
+            let from =
+                format!(" since the sink went back from {was}, and the stream lets go what was acknowledged");
+            (applied.max(checkpoint.scanned), from)
+        }
+        (false, None) => return None,
+    };
+    if facts.first <= looked + 1 {
         return None;
     }
     Some(Found {
         hole: Hole { kind: HoleKind::Trimmed, first: looked + 1, last: Some(facts.first - 1) },
         resume: Resume::Behind(facts.first - 1),
         what: format!(
-            "stream {stream} begins at sequence {}, lane {lane} has applied up to {looked}: {} sequences between them are gone",
+            "stream {stream} begins at sequence {}, lane {lane} has applied up to {looked}{from}: {} sequences between them \
+             are gone",
             facts.first,
             facts.first - looked - 1
         ),
@@ -118,12 +128,13 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         report: &mut RunReport,
         mut shutdown: Pin<&mut impl Future<Output = ()>>,
     ) -> Result<Option<StreamFacts>, LaneError> {
+        let was = self.went_back(claim.checkpoint(), &facts);
         // A lane that has begun is told from one that never ran, also before it has applied anything.
         let begin = starting_point(claim.checkpoint(), &facts);
         if begin > claim.checkpoint().sequence && claim.checkpoint().stream_created == facts.created {
             claim.idle(begin).await?;
         }
-        while let Some(mut found) = judge(claim.checkpoint(), &facts) {
+        while let Some(mut found) = judge(claim.checkpoint(), &facts, was) {
             let mirror = mirror_of(self.source, self.mirrors, &found, &facts).await?;
             match &mirror {
                 Some((_, there)) if there.first > found.hole.first => found = found.up_to(there.first - 1),
@@ -259,4 +270,53 @@ async fn is_mirror<S: Source>(
         tracing::error!(stream = %facts.name, mirror = %there.name, "mirror.is_none");
     }
     Ok(same)
+}
+
+#[cfg(test)]
+mod tests {
+    use reconverge_streams::{checkpoint::PlanDigest, disposition::Counts, source::StreamBounds};
+
+    use super::*;
+
+    /// A lane that has applied up to `sequence`, and a stream from `first` to 100.
+    fn found(keeps_acknowledged: bool, sequence: u64, first: u64, was: Option<u64>) -> Option<Hole> {
+        let checkpoint = Checkpoint {
+            lane: "p/s/main/0".into(),
+            stream: "S".into(),
+            stream_created: 1,
+            sequence,
+            scanned: sequence,
+            epoch: 2,
+            owner: None,
+            lease_until: None,
+            generation: 1,
+            plan: PlanDigest([0; 32]),
+            delivered: sequence,
+            counts: Counts::default(),
+            committed_at: None,
+        };
+        let facts = StreamFacts {
+            name: "S".into(),
+            created: 1,
+            first,
+            first_at: Some(0),
+            last: 100,
+            keeps_acknowledged,
+            deleted: 0,
+            mirror_of: None,
+            bounds: StreamBounds::default(),
+        };
+        judge(&checkpoint, &facts, was).map(|found| found.hole)
+    }
+
+    #[test]
+    fn what_was_acknowledged_and_went_is_a_hole_only_where_the_sink_went_back() {
+        let trimmed = |first, last| Some(Hole { kind: HoleKind::Trimmed, first, last: Some(last) });
+        assert_eq!(found(true, 10, 11, None), None);
+        assert_eq!(found(true, 10, 31, None), trimmed(11, 30));
+        assert_eq!(found(false, 10, 31, None), None, "others acknowledged it, or it was of other lanes");
+        assert_eq!(found(false, 10, 31, Some(30)), trimmed(11, 30));
+        assert_eq!(found(false, 0, 31, Some(30)), trimmed(1, 30), "a sink that knows nothing any more");
+        assert_eq!(found(false, 10, 11, Some(30)), None, "the stream still holds it");
+    }
 }

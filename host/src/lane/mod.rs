@@ -281,7 +281,6 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         report: &mut RunReport,
         mut shutdown: std::pin::Pin<&mut impl Future<Output = ()>>,
     ) -> Result<(), LaneError> {
-        self.tell_went_back(claim.checkpoint(), facts)?;
         let begin = holes::starting_point(claim.checkpoint(), facts);
         let mut generation =
             claim.generation(begin, self.settings.generation.clone(), &self.settings.claim.owner).await?;

@@ -4,6 +4,7 @@
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use reconverge_streams::{
+    epoch::EpochStart,
     sink::{Claim, Sink, SinkError},
     source::{Reader, Source, SourceError},
 };
@@ -62,6 +63,19 @@ impl Ahead {
 }
 
 impl<R: Reader> Reading<R> {
+    /// Takes over what the sink knows of epochs by now; whether any is new. Then what was decoded ahead is decoded again.
+    fn learn_epochs(&mut self, starts: &[EpochStart]) -> bool {
+        if !self.batches.learn_epochs(starts) {
+            return false;
+        }
+        if let Some(Ahead { batch: Ok(batch), under }) = &mut self.ahead {
+            let mut again = std::mem::take(batch);
+            again.epochs.learn(starts);
+            *batch = follow::decoded_again(again, under);
+        }
+        true
+    }
+
     /// The batch that was decoded ahead, or else the next one.
     async fn next(&mut self, decoder: &Arc<Decoder>) -> Result<Batch, SourceError> {
         match self.ahead.take() {
@@ -111,6 +125,10 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
             if looked_at.is_none_or(|at| at.elapsed() >= SWEEP) {
                 let _calling = ends.call(End::Sink);
                 self.look_after(claim, *generation, report).await?;
+                // An operator may have begun one since.
+                if reading.learn_epochs(&claim.epochs().await?.starts) {
+                    tracing::info!(lane = %self.settings.claim.lane, "epoch.learnt");
+                }
                 looked_at = Some(Instant::now());
             }
             if reading.until.is_reached(claim.checkpoint().scanned.max(claim.checkpoint().sequence)) {
@@ -179,13 +197,14 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         report: &mut RunReport,
     ) -> Result<(), LaneError> {
         let progress = Arc::clone(&self.progress);
-        progress.in_flight(batch.payload_bytes());
+        progress.in_flight(batch.payload_bytes() + reading.batches.held_bytes());
         let newest = Tidying::newest(&batch);
         let calling = progress.ends().call(End::Sink);
         let committing = self.commit(batch, claim, generation);
         let (committed, decoded) = tokio::join!(committing, reading.batches.decoded_ahead(&decoder));
         drop(calling);
-        progress.in_flight(decoded.as_ref().map_or(0, Batch::payload_bytes));
+        let ahead = decoded.as_ref().map_or(0, Batch::payload_bytes);
+        progress.in_flight(ahead + reading.batches.held_bytes());
         let Committed { resolved, checkpoint } = committed?;
         progress.ends().went_well(End::Sink, &self.settings.retry);
         reading.ahead = Some(Ahead { batch: decoded, under: decoder });

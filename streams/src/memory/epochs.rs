@@ -48,7 +48,7 @@ pub(super) fn of_lane(state: &Contents, request: &ClaimRequest) -> SourceEpochs 
             epochs.starts.push(EpochStart { source, from_sequence, epoch });
         }
     }
-    for open in state.suspicions.iter().filter(|s| !s.closed && s.record.lane == lane) {
+    for open in state.suspicions.iter().filter(|s| !s.closed && s.stream == request.stream) {
         let table = request.tables.iter().position(|t| t.name == open.record.table);
         let table = table.and_then(|at| u16::try_from(at).ok()).map(TableId);
         let (Ok(source), Some(table)) = (request.names.intern(&open.record.source), table) else { continue };

@@ -39,8 +39,8 @@ pub(super) async fn of_lane(session: &mut Session, facts: &mut Facts) -> Result<
             epochs.starts.push(EpochStart { source, from_sequence, epoch: row.get(2) });
         }
     }
-    let open = "SELECT DISTINCT source, target, key FROM reconverge.suspicion WHERE lane = $1::text AND closed_at IS NULL";
-    for row in session.query(open, vec![Param::Text(&facts.lane)]).await? {
+    let open = "SELECT DISTINCT source, target, key FROM reconverge.suspicion WHERE stream = $1::text AND closed_at IS NULL";
+    for row in session.query(open, vec![Param::Text(&facts.request.stream)]).await? {
         let target: i16 = row.get(1);
         if let (Some(source), Some(table)) = (facts.ids.name(row.get(0)), facts.table_of(i64::from(target))) {
             epochs.suspected.push((source, table, row.get(2)));

@@ -115,7 +115,7 @@ CREATE TABLE IF NOT EXISTS reconverge.suspicion (    -- a lower position with a 
   newest_epoch int NOT NULL, newest_commit bigint NOT NULL, newest_ordinal bigint NOT NULL,
   at timestamptz NOT NULL DEFAULT now(), closed_at timestamptz, closed_by text,
   PRIMARY KEY (stream, sequence, target, key));
-CREATE INDEX IF NOT EXISTS suspicion_open ON reconverge.suspicion (lane) WHERE closed_at IS NULL;
+CREATE INDEX IF NOT EXISTS suspicion_open ON reconverge.suspicion (stream) WHERE closed_at IS NULL;
 CREATE TABLE IF NOT EXISTS reconverge.generation (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, lane text NOT NULL, from_sequence bigint NOT NULL,
   plugins jsonb NOT NULL, at timestamptz NOT NULL DEFAULT now(), by text NOT NULL);

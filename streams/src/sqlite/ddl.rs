@@ -85,7 +85,7 @@ CREATE TABLE reconverge_suspicion (
   ordinal INTEGER NOT NULL, committed_at INTEGER NOT NULL, newest_epoch INTEGER NOT NULL, newest_commit INTEGER NOT NULL,
   newest_ordinal INTEGER NOT NULL, at INTEGER NOT NULL, closed_at INTEGER, closed_by TEXT,
   PRIMARY KEY (stream, sequence, target, key)) WITHOUT ROWID;
-CREATE INDEX reconverge_suspicion_open ON reconverge_suspicion (lane) WHERE closed_at IS NULL;
+CREATE INDEX reconverge_suspicion_open ON reconverge_suspicion (stream) WHERE closed_at IS NULL;
 CREATE TABLE reconverge_generation (
   id INTEGER PRIMARY KEY, lane TEXT NOT NULL, from_sequence INTEGER NOT NULL,
   plugins TEXT NOT NULL, at INTEGER NOT NULL, by TEXT NOT NULL);

@@ -27,10 +27,9 @@ pub(super) fn of_lane(conn: &Connection, lane: &Lane) -> rusqlite::Result<Source
             epochs.starts.push(EpochStart { source, from_sequence, epoch: row.get(2)? });
         }
     }
-    let open =
-        "SELECT DISTINCT source, target, key FROM reconverge_suspicion WHERE lane = ?1 AND closed_at IS NULL";
+    let open = "SELECT DISTINCT source, target, key FROM reconverge_suspicion WHERE stream = ?1 AND closed_at IS NULL";
     let mut open = conn.prepare_cached(open)?;
-    let mut rows = open.query([&lane.name])?;
+    let mut rows = open.query([&lane.stream])?;
     while let Some(row) = rows.next()? {
         let source = lane.source_name(conn, row.get(0)?)?;
         if let (Some(source), Some(table)) = (source, lane.table_of(row.get(1)?)) {

@@ -93,6 +93,8 @@ pub enum Message {
     Changes(Vec<Change>),
     /// No row change: control, echo, unlisted.
     Settled(Fate),
+    /// From here on in this lane, positions of a source that name no greater epoch are of this one.
+    Epoch(String, i32),
     /// It cannot be read; its table and key, where they can be told.
     Refused(Option<(usize, i64)>),
 }

@@ -22,6 +22,8 @@ pub struct Oracle {
     pub(crate) keys: BTreeMap<Key, State>,
     /// Of tables with one writer: the newest position by lane, table and source.
     gates: BTreeMap<(usize, usize, String), Position>,
+    /// The epochs that have begun, by lane and source.
+    epochs: BTreeMap<(usize, String), i32>,
     /// Keys of which a change became a dead letter.
     pub(crate) dead: BTreeSet<Key>,
     fates: BTreeMap<Fate, u64>,
@@ -36,6 +38,7 @@ impl Oracle {
             region: region.to_owned(),
             keys: BTreeMap::new(),
             gates: BTreeMap::new(),
+            epochs: BTreeMap::new(),
             dead: BTreeSet::new(),
             fates: BTreeMap::new(),
         }
@@ -46,6 +49,10 @@ impl Oracle {
         let fates = match message {
             Message::Changes(changes) => self.take_changes(lane, changes),
             Message::Settled(fate) => vec![*fate],
+            Message::Epoch(source, epoch) => {
+                self.epochs.insert((lane, source.clone()), *epoch);
+                vec![Fate::Control]
+            }
             Message::Refused(key) => {
                 self.dead.extend(key);
                 vec![Fate::DeadLettered]
@@ -79,7 +86,10 @@ impl Oracle {
         let old = changes.first().and_then(|c| self.keys.get(&(c.table, c.key))?.row().cloned());
         for change in changes {
             let moved = old.as_ref().filter(|_| change.moved_from.is_some());
-            fates.push(self.take_change(lane, change, moved));
+            let (epoch, commit, ordinal) = change.position;
+            let begun = self.epochs.get(&(lane, change.source.clone())).copied().unwrap_or(0);
+            let placed = Change { position: (epoch.max(begun), commit, ordinal), ..change.clone() };
+            fates.push(self.take_change(lane, &placed, moved));
         }
         fates
     }

@@ -169,6 +169,14 @@ struct Maker {
     /// Whether the application writes too: not where rows have parents, which it would have to respect.
     local: bool,
     commits: [u64; 2],
+    /// What the commit times of each source come of: goes on where its commits begin anew.
+    clocks: [u64; 2],
+    /// The epochs that the sources put into their envelopes.
+    epochs: [i32; 2],
+    /// Whether a source is still to be restored to an older state of itself.
+    restores: bool,
+    /// Messages that come next, whatever else may.
+    next: Vec<(u32, Message)>,
     mark: i64,
     published: Vec<(u32, Message)>,
 }
@@ -176,7 +184,20 @@ struct Maker {
 impl Maker {
     fn new(mut random: Random, tables: Vec<Table>, partitions: u64, no_family: bool) -> Maker {
         let local = no_family && random.chance(50);
-        Maker { random, tables, partitions, local, commits: [0; 2], mark: 0, published: Vec::new() }
+        let restores = random.chance(25);
+        Maker {
+            random,
+            tables,
+            partitions,
+            local,
+            commits: [0; 2],
+            clocks: [0; 2],
+            epochs: [0; 2],
+            restores,
+            next: Vec::new(),
+            mark: 0,
+            published: Vec::new(),
+        }
     }
 
     fn step(&mut self) -> Step {
@@ -193,9 +214,16 @@ impl Maker {
                 Event::Publish { partition, message }
             }
             _ => {
-                let (partition, message) = self.message();
-                self.published.push((partition, message.clone()));
-                Event::Publish { partition, message }
+                if self.restores && self.random.chance(8) {
+                    self.restore();
+                }
+                if let Some((partition, message)) = self.next.pop() {
+                    Event::Publish { partition, message }
+                } else {
+                    let (partition, message) = self.message();
+                    self.published.push((partition, message.clone()));
+                    Event::Publish { partition, message }
+                }
             }
         };
         Step { pause_ms, event }
@@ -206,6 +234,23 @@ impl Maker {
         let key = self.random.cell(6);
         let row = self.row(key);
         Event::Local { table, row }
+    }
+
+    /// A source goes on from an older state of itself. It says so in each envelope from then on, or by a message to
+    /// each partition; then what it published before cannot be told from what it publishes now, and does not come again.
+    fn restore(&mut self) {
+        self.restores = false;
+        let source = usize::try_from(self.random.below(2)).unwrap();
+        self.commits[source] = self.random.below(self.commits[source] + 1);
+        if self.random.chance(50) {
+            self.epochs[source] = 1;
+            return;
+        }
+        let name = SOURCES[source];
+        let of_others = |message: &Message| !matches!(message, Message::Changes(c) if c[0].source == name);
+        self.published.retain(|(_, message)| of_others(message));
+        let partitions = u32::try_from(self.partitions).unwrap();
+        self.next.extend((0..partitions).map(|partition| (partition, Message::Epoch(name.into(), 1))));
     }
 
     fn message(&mut self) -> (u32, Message) {
@@ -230,7 +275,9 @@ impl Maker {
         let table = usize::try_from(self.random.below(self.tables.len() as u64)).unwrap();
         let key = self.random.cell(6);
         let source = usize::try_from(self.random.below(2)).unwrap();
-        self.commits[source] += 1 + self.random.below(2);
+        let later = 1 + self.random.below(2);
+        self.commits[source] += later;
+        self.clocks[source] += later;
         let commit = self.commits[source];
         let op = match self.random.below(10) {
             0..7 => Op::Write,
@@ -242,9 +289,9 @@ impl Maker {
             key,
             op,
             source: SOURCES[source].into(),
-            position: (0, commit, self.random.below(3)),
+            position: (self.epochs[source], commit, self.random.below(3)),
             // Never falling at one source, and often the same at both.
-            at: 1_000_000 + i64::try_from(commit / 4).unwrap() * 10,
+            at: 1_000_000 + i64::try_from(self.clocks[source] / 4).unwrap() * 10,
             after: Vec::new(),
             before: None,
             moved_from: None,

@@ -27,6 +27,10 @@ pub fn published(partition: u32, message: &Message) -> Published {
         Message::Settled(Fate::Control) => {
             return (format!("cdc.east.{partition}._.heartbeat"), headers(), Bytes::from_static(b"{}"));
         }
+        Message::Epoch(source, epoch) => {
+            let body = json!({"source": source, "epoch": epoch}).to_string();
+            return (format!("cdc.{source}.{partition}._.epoch"), headers(), Bytes::from(body));
+        }
         Message::Settled(Fate::Echo) => {
             (name(0), with(unreadable(0, 1), "origin", json!(REGION)).to_string())
         }

@@ -154,3 +154,50 @@ async fn a_control_message_begins_an_epoch() {
         scene.audit().await;
     }
 }
+
+/// The keys of several lanes count together: none of them may take a restored source for a few wrong clocks.
+#[tokio::test]
+async fn suspicions_of_several_lanes_count_together() {
+    for (name, kind) in [("lanes_suspect_sqlite", Kind::Sqlite), ("lanes_suspect_postgres", Kind::Postgres)] {
+        let scene = Scene::new(name, kind, TABLES).await;
+        let bulk = "[[table]]\nname = \"plain\"\nkey = [\"id\"]\npolicy = \"take-incoming\"\nlane = \"bulk\"\n\n\
+            [[lane]]\nname = \"bulk\"\n";
+        let (goods, _) = RULES.split_once("\n\n[[table]]").unwrap();
+        scene.write(&format!("{goods}\n\n{bulk}"));
+        scene.publish(&before("goods").chain(before("plain")).collect::<Vec<_>>()).await;
+        scene.run().await;
+        scene.publish(&after("goods", 0..2).collect::<Vec<_>>()).await;
+        assert_eq!(scene.run().await.sum("dead-lettered"), 2);
+        scene.publish(&after("plain", 2..3).collect::<Vec<_>>()).await;
+        let halted = scene.call(&["run", "--until-caught-up"]).await;
+        assert_eq!(halted.code, Some(1), "{halted:?}");
+        assert!(halted.stderr.contains("3 keys of source `shop`"), "{halted:?}");
+        assert_eq!(versions(&scene, "plain").await, Vec::<String>::new());
+    }
+}
+
+/// The operator's word reaches a lane that goes on.
+#[tokio::test]
+async fn a_running_lane_learns_of_an_epoch() {
+    for (name, kind) in [("learns_sqlite", Kind::Sqlite), ("learns_postgres", Kind::Postgres)] {
+        let scene = Scene::new(name, kind, TABLES).await;
+        scene.write(RULES);
+        let mut running = scene.start(&["run", "--json", "--log", "json"]);
+        scene.publish(&before("goods").collect::<Vec<_>>()).await;
+        let last = *scene.publish(&after("goods", 0..2).collect::<Vec<_>>()).await.last().unwrap();
+        scene.until_committed(last).await;
+        let letters = scene.letters().await;
+        assert_eq!(letters.iter().map(|l| l.code.as_str()).collect::<Vec<_>>(), ["source-epoch"; 2]);
+        scene.call(&["source", "epoch", "bump", "shop"]).await.done();
+        running.until_told("epoch.learnt", 1).await;
+        let ids: Vec<String> = letters.iter().map(|l| l.id.to_string()).collect();
+        let words: Vec<&str> = ["dlq", "redrive"].into_iter().chain(ids.iter().map(String::as_str)).collect();
+        scene.call(&words).await.done();
+        let last = *scene.publish(&after("goods", 2..9).collect::<Vec<_>>()).await.last().unwrap();
+        scene.until_committed(last).await;
+        running.stopped().await;
+        let all: Vec<String> = (0..9).map(|id| format!("{id} {}", 201 + id)).collect();
+        assert_eq!(versions(&scene, "goods").await, all);
+        scene.audit().await;
+    }
+}

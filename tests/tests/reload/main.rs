@@ -75,15 +75,7 @@ fn expected(changes: u64) -> Vec<Vec<Option<String>>> {
 
 /// Waits until the log has `times` of an event.
 async fn until_told(running: &mut Running, event: &str, times: usize) {
-    let told = async {
-        while running.talk().matches(&format!("\"{event}\"")).count() < times {
-            assert!(running.runs(), "it ended:\n{}", running.talk());
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    if tokio::time::timeout(PATIENCE, told).await.is_err() {
-        panic!("{event} was not told {times} times:\n{}", running.talk());
-    }
+    running.until_told(event, times).await;
 }
 
 /// One process of a pipeline that follows deployments, and the plugin that it starts with.

@@ -187,7 +187,7 @@ impl<K: Sink + Roster + 'static> Parts<K> {
         let settings = LaneSettings {
             claim,
             limits: limits(pipeline, self.slots.len()),
-            retry: retry(pipeline),
+            retry: retry(pipeline).of((slot.id.to_string(), &self.owner)),
             generation: generation.description().to_owned(),
             continue_over_holes: pipeline.sources[slot.source].on_hole == OnHole::Continue,
             retention_alarm: pipeline.sources[slot.source].retention_alarm,
@@ -270,7 +270,13 @@ fn limits(pipeline: &Pipeline, lanes: usize) -> Limits {
 
 fn retry(pipeline: &Pipeline) -> Retry {
     let retry = &pipeline.limits.retry;
-    Retry { tries: retry.tries, first: retry.first, max: retry.max, factor: f64::from(retry.factor) }
+    Retry {
+        tries: retry.tries,
+        first: retry.first,
+        max: retry.max,
+        factor: f64::from(retry.factor),
+        jitter: 0,
+    }
 }
 
 /// A name that no other process has, and that tells where this one runs.

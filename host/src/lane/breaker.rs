@@ -112,8 +112,13 @@ impl Breaker {
 mod tests {
     use super::*;
 
-    const RETRY: Retry =
-        Retry { tries: 5, first: Duration::from_millis(500), max: Duration::from_millis(8000), factor: 2.0 };
+    const RETRY: Retry = Retry {
+        tries: 5,
+        first: Duration::from_millis(500),
+        max: Duration::from_millis(8000),
+        factor: 2.0,
+        jitter: 0,
+    };
 
     /// One step of a story, at its time in milliseconds.
     #[derive(Debug)]

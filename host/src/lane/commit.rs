@@ -1,7 +1,10 @@
 //! One batch to its commit: stages, standing, resolve, write; again where the sink says so, and again without the
 //! changes that the sink cannot write.
 
-use std::time::Duration;
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    time::Duration,
+};
 
 use reconverge_streams::{
     checkpoint::Checkpoint,
@@ -38,17 +41,39 @@ pub struct Retry {
     pub max: Duration,
     /// How much longer each pause is than the one before.
     pub factor: f64,
+    /// What the jitter of pauses is drawn from: another number for each lane and process. 0: pauses are exact.
+    pub jitter: u64,
 }
 
 impl Retry {
+    /// For what has a name: the jitter of its pauses is its own.
+    #[must_use]
+    pub fn of(self, name: impl Hash) -> Retry {
+        Retry { jitter: drawn(name) | 1, ..self }
+    }
+
     pub(super) fn goes_on(&self, failures: u32, until: Until) -> bool {
         until == Until::Forever || failures + 1 < self.tries
     }
 
+    /// The pause after so many failures before this one: from three quarters of what the rule says to the whole, so that
+    /// those who failed together do not come back together.
     pub(super) fn pause(&self, failures: u32) -> Duration {
         let grown = self.factor.powi(i32::try_from(failures.min(64)).unwrap_or(64));
-        self.first.mul_f64(grown.min(1e6)).min(self.max)
+        let longest = self.first.mul_f64(grown.min(1e6)).min(self.max);
+        if self.jitter == 0 {
+            return longest;
+        }
+        let eighths = 6.0 + (drawn((self.jitter, failures)) % 1024) as f64 / 512.0;
+        longest.mul_f64(eighths / 8.0)
     }
+}
+
+/// A number that looks like any other and is the same for the same `name`.
+fn drawn(name: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    hasher.finish()
 }
 
 pub(super) struct Committed {
@@ -339,14 +364,41 @@ fn halted(what: String) -> LaneError {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
     fn pauses_grow_to_the_longest() {
-        let retry =
-            Retry { tries: 5, first: Duration::from_millis(500), max: Duration::from_secs(8), factor: 2.0 };
+        let retry = Retry {
+            tries: 5,
+            first: Duration::from_millis(500),
+            max: Duration::from_secs(8),
+            factor: 2.0,
+            jitter: 0,
+        };
         let pauses: Vec<u128> = (0..7).map(|f| retry.pause(f).as_millis()).collect();
         assert_eq!(pauses, [500, 1000, 2000, 4000, 8000, 8000, 8000]);
         assert_eq!(retry.pause(u32::MAX).as_secs(), 8);
+    }
+
+    #[test]
+    fn lanes_that_failed_together_do_not_come_back_together() {
+        let exact = Retry {
+            tries: 5,
+            first: Duration::from_secs(8),
+            max: Duration::from_secs(8),
+            factor: 2.0,
+            jitter: 0,
+        };
+        let pauses: BTreeSet<Duration> = (0..100).map(|lane| exact.of(lane).pause(0)).collect();
+        assert!(pauses.len() > 80, "{pauses:?}");
+        assert!(
+            pauses.iter().all(|p| (Duration::from_secs(6)..=Duration::from_secs(8)).contains(p)),
+            "{pauses:?}"
+        );
+        let of_one: BTreeSet<Duration> = (0..20).map(|failures| exact.of("lane").pause(failures)).collect();
+        assert!(of_one.len() > 15, "a lane's own pauses differ too: {of_one:?}");
+        assert_eq!(exact.of("lane").pause(3), exact.of("lane").pause(3));
     }
 }

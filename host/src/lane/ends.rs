@@ -188,8 +188,13 @@ impl Drop for Call<'_> {
 mod tests {
     use super::*;
 
-    const RETRY: Retry =
-        Retry { tries: 5, first: Duration::from_millis(500), max: Duration::from_millis(8000), factor: 2.0 };
+    const RETRY: Retry = Retry {
+        tries: 5,
+        first: Duration::from_millis(500),
+        max: Duration::from_millis(8000),
+        factor: 2.0,
+        jitter: 0,
+    };
 
     #[tokio::test(start_paused = true)]
     async fn each_end_has_a_state_of_its_own() {

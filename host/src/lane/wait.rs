@@ -160,12 +160,10 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         }
     }
 
-    /// How long a change waits that could not be written when it was released. Spread a little, so that many do not
-    /// come back at once.
+    /// How long a change waits that could not be written when it was released.
     fn back_off(&self, id: &WaitingId) -> Micros {
-        let pause = self.settings.retry.pause(self.waiting.attempts(id));
-        let spread = 0.75 + f64::from(u32::try_from(id.sequence % 64).unwrap_or_default()) / 128.0;
-        i64::try_from(pause.mul_f64(spread).as_micros()).unwrap_or(i64::MAX)
+        let pause = self.settings.retry.of(id.sequence).pause(self.waiting.attempts(id));
+        i64::try_from(pause.as_micros()).unwrap_or(i64::MAX)
     }
 
     /// Without the rows that the sink would not take in when it was last asked.

@@ -155,7 +155,14 @@ impl<P: Place> Process<P> {
                 patience: Duration::from_millis(250),
                 linger: Duration::from_millis(5),
             },
-            retry: Retry { tries: 5, first: self.pace.retry, max: Duration::from_secs(1), factor: 2.0 },
+            retry: Retry {
+                tries: 5,
+                first: self.pace.retry,
+                max: Duration::from_secs(1),
+                factor: 2.0,
+                jitter: 0,
+            }
+            .of((self.number, partition)),
             generation: "[]".into(),
             continue_over_holes: false,
             retention_alarm: 0.5,

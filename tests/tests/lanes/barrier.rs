@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use reconverge_capture::Database;
 use reconverge_tests::{Change, Kind, Lanes, Scene};
 use serde_json::json;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::{Client, NoTls, Transaction};
 
 const TABLES: &str = "CREATE TABLE head (id bigint PRIMARY KEY NOT NULL, version bigint NOT NULL);
     CREATE TABLE line (id bigint PRIMARY KEY NOT NULL, version bigint NOT NULL);
@@ -131,29 +131,41 @@ async fn promise_04_seen_together_and_in_order() {
     scene.audit().await;
 }
 
-/// With `yield_lag` the lesser lane pauses while the other has not kept up with the stream for that long.
+/// Holds a table against everybody else until the transaction ends.
+async fn lock<'a>(application: &'a mut Client, table: &str) -> Transaction<'a> {
+    let lock = application.transaction().await.unwrap();
+    lock.batch_execute(&format!("LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")).await.unwrap();
+    lock
+}
+
+/// With `yield_lag` the lesser lane pauses while the other has not kept up with the stream for that long, also for
+/// changes that stand before what holds the other up: the barrier alone would let those go.
 #[tokio::test]
 async fn a_lane_yields_to_one_that_lags() {
-    let scene = Scene::new("yields", Kind::Postgres, TABLES).await;
+    let mut scene = Scene::new("yields", Kind::Postgres, TABLES).await;
+    scene.rows = 1;
     scene.write(&format!("{RULES}yield_lag = \"1s\"\n"));
     scene.publish(&[write("head", 1, 1), write("tail", 1, 1)]).await;
     let running = scene.start(&["run"]);
-    let reached =
-        |lanes: &Lanes, sequence| lanes.len() == 2 && lanes.values().all(|l| l.sequence >= sequence);
-    scene.until_lanes("both lanes are at work", |lanes| reached(lanes, 2)).await;
-    let mut application = client(&scene).await;
-    let lock = application.transaction().await.unwrap();
-    lock.batch_execute("LOCK TABLE head IN ACCESS EXCLUSIVE MODE").await.unwrap();
-    // The change of `tail` stands before what holds up the other lane: the barrier alone would let it go.
+    let both = |lanes: &Lanes, sequence| lanes.len() == 2 && lanes.values().all(|l| l.sequence >= sequence);
+    scene.until_lanes("both lanes are at work", |lanes| both(lanes, 2)).await;
+    let (mut one, mut other) = (client(&scene).await, client(&scene).await);
+    let (on_tail, on_head) = (lock(&mut one, "tail").await, lock(&mut other, "head").await);
+    // The lesser lane hangs in the first of these, with the second one behind it.
+    scene.publish(&[write("tail", 1, 2), write("tail", 1, 3)]).await;
+    let main = |lanes: &Lanes| lanes.get("main/main/0").is_some_and(|main| main.sequence >= 4);
+    scene.until_lanes("the other has passed both by", main).await;
     scene.publish(&[write("head", 1, 2)]).await;
     tokio::time::sleep(Duration::from_millis(1500)).await;
-    scene.publish(&[write("tail", 1, 2)]).await;
+    on_tail.rollback().await.unwrap();
+    scene.until_lanes("the first is committed", |lanes| lanes["main/bulk/0"].sequence >= 3).await;
     let until = Instant::now() + Duration::from_secs(2);
     while Instant::now() < until {
-        assert_eq!(scene.column("SELECT version FROM tail").await, ["1"], "it did not yield");
+        assert_eq!(scene.column("SELECT version FROM tail").await, ["2"], "it did not yield");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    lock.rollback().await.unwrap();
-    scene.until_lanes("both go on", |lanes| reached(lanes, 4)).await;
+    on_head.rollback().await.unwrap();
+    scene.until_lanes("both go on", |lanes| both(lanes, 5)).await;
+    assert_eq!(scene.column("SELECT version FROM tail").await, ["3"]);
     running.stopped().await;
 }

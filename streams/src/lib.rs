@@ -29,6 +29,7 @@ pub mod hole;
 pub mod standing;
 pub mod family;
 pub mod waiting;
+pub mod by_hand;
 pub mod retention;
 pub mod writes;
 pub mod sink;

@@ -6,7 +6,7 @@ use std::future::Future;
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::{checkpoint::Checkpoint, hole::HoleRecord, sink::SinkError};
+use crate::{by_hand::HandWord, checkpoint::Checkpoint, hole::HoleRecord, sink::SinkError};
 
 /// A conflict as it is listed. Times are RFC 3339 text in UTC; keys are the JSON object of the key columns'
 /// canonical text forms.
@@ -93,6 +93,12 @@ pub struct ParkedRecord {
     pub until: Option<String>,
     /// What waits on time: how often it was released in vain.
     pub attempts: u32,
+    /// `release` or `discard`, where an operator has asked for it and the lane has not done it yet.
+    pub asked: Option<String>,
+    /// Who asked.
+    pub asked_by: Option<String>,
+    /// Why; of something asked for that could not be done: why not.
+    pub note: Option<String>,
     /// The row; `None` for what waits on time, which is a change and no row yet.
     pub row: Option<serde_json::Value>,
 }
@@ -259,6 +265,10 @@ pub trait Records: Send + Sync {
 
     /// Rows that are kept until their parents stand, and changes that wait on time, newest first. An id is that of none.
     fn parked(&self, query: &Query) -> impl Future<Output = Result<Vec<ParkedRecord>, SinkError>> + Send;
+
+    /// Asks for all that is kept under a key, with the other halves of its key changes; how many that are. The lane that
+    /// keeps it does what is asked.
+    fn ask(&self, word: &HandWord) -> impl Future<Output = Result<u64, SinkError>> + Send;
 
     /// How many are kept by (table, why), of one pipeline where it is named.
     fn parked_counts(

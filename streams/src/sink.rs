@@ -9,6 +9,7 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use crate::{
+    by_hand::Order,
     checkpoint::{Checkpoint, LaneId, PlanDigest},
     epoch::SourceEpochs,
     family::{Family, FamilyWanted, Swept},
@@ -260,6 +261,19 @@ pub trait Claim: Send {
     /// # Errors
     /// [`SinkError::Unreachable`] and its like; nothing of a step that failed is there.
     fn tidy(&mut self, asked: &Retention) -> impl Future<Output = Result<Tidied, SinkError>> + Send;
+
+    /// Between batches: what an operator asked for of what the lane keeps, by sequence, at most
+    /// [`crate::by_hand::ORDERS_MAX`]. What was carried out is gone with what was kept.
+    ///
+    /// # Errors
+    /// As in `begin`.
+    fn orders(&mut self) -> impl Future<Output = Result<Vec<Order>, SinkError>> + Send;
+
+    /// Between batches: an order cannot be carried out; it is taken back, and `why` is told with what stays kept.
+    ///
+    /// # Errors
+    /// As in `begin`.
+    fn refuse(&mut self, order: &Order, why: &str) -> impl Future<Output = Result<(), SinkError>> + Send;
 
     /// From now on the claim neither reads nor writes these tables, and finds no kept rows of theirs to put in. No batch
     /// may name one of them.

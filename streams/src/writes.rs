@@ -133,6 +133,8 @@ pub struct KeptWrite {
     pub position: Position,
     /// The sequence that it was delivered with; of a row whose parent left, that of the parent's change.
     pub sequence: u64,
+    /// Where the change with that sequence was published, where that is known.
+    pub subject: Option<String>,
 }
 
 /// One conflict, for the history.
@@ -197,4 +199,15 @@ pub struct DeadLetter {
     pub bytes: Option<Bytes>,
     /// SHA-256 of the original bytes: proves a refetch by sequence.
     pub digest: [u8; 32],
+    /// Set where an operator discarded it: the letter is closed from the beginning, and several may have one sequence.
+    pub discarded: Option<Discarded>,
+}
+
+/// Who discarded what was kept beside, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Discarded {
+    /// Who.
+    pub by: String,
+    /// Why.
+    pub note: Option<String>,
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use reconverge_streams::{
+    by_hand::HandWord,
     checkpoint::{Checkpoint, PlanDigest},
     columns::Columns,
     hole::HoleRecord,
@@ -141,6 +142,10 @@ impl Records for Sidecar {
 
     async fn parked(&self, query: &Query) -> Result<Vec<ParkedRecord>, SinkError> {
         of_either!(self, sink => sink.parked(query))
+    }
+
+    async fn ask(&self, word: &HandWord) -> Result<u64, SinkError> {
+        of_either!(self, sink => sink.ask(word))
     }
 
     async fn parked_counts(&self, pipeline: Option<&str>) -> Result<Vec<(String, String, u64)>, SinkError> {

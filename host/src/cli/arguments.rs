@@ -118,7 +118,7 @@ pub(super) enum Command {
     /// See who works on which lane; put a changed plan in force
     #[command(subcommand, long_about = help::LANES, after_long_help = help::LANES_MORE)]
     Lanes(Lanes),
-    /// Look at rows that wait for the rows that they depend on
+    /// Look at rows that wait for the rows that they depend on; release or discard one
     #[command(subcommand, long_about = help::PARKED, after_long_help = help::PARKED_MORE)]
     Parked(Parked),
     /// Take contests from a running pipeline, to try plugins on
@@ -291,6 +291,29 @@ pub(super) enum Parked {
         #[arg(required = true, allow_negative_numbers = true)]
         key: Vec<String>,
     },
+    /// Do not wait: put a row in without its parent, decide a change before its time
+    Release(ByHand),
+    /// Give up what waits: it becomes a closed dead letter
+    Discard(ByHand),
+}
+
+/// What is kept under one key, for its operator.
+#[derive(Debug, Args)]
+pub(super) struct ByHand {
+    /// The table, as the source or the sink calls it
+    pub table: String,
+    /// The key's values, in the order of `key` in pipeline.toml
+    #[arg(required = true, allow_negative_numbers = true)]
+    pub key: Vec<String>,
+    /// Why, for those who ask later
+    #[arg(long, value_name = "TEXT")]
+    pub note: Option<String>,
+    /// Who asks
+    #[arg(long, value_name = "NAME", env = "USER", hide_env_values = true)]
+    pub by: Option<String>,
+    /// How many seconds to wait until the lane has done it
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    pub wait: u64,
 }
 
 /// `tables`.

@@ -135,12 +135,18 @@ missing there. They come into the sink in the transaction that brings it, and go
 meanwhile.
 
 `orphaned` are those whose missing row was deleted, filtered, suppressed or dead-lettered: it will not come by \
-itself.";
+itself. Changes that wait on time (`skew`, `paused`) are listed too.
+
+`release` puts a row in without its parent, where the sink's constraints allow it, and until its next change; a change \
+is decided before its time. `discard` makes a closed dead letter of either. The lane that keeps it does what is \
+asked, at once where it runs, else when it runs again.";
 pub(super) const PARKED_MORE: &str = more!(
-    reads: "reconverge.parked in the sink.",
+    reads: "reconverge.parked in the sink; `release` and `discard` write it.",
     "reconverge parked list --table wem_transcription_text",
     "reconverge parked list --why orphaned --json | jq -r '.[].key'",
     "reconverge parked show wem_transcription_text 12",
+    "reconverge parked release wem_transcription_text 12",
+    "reconverge parked discard wem_transcription_text 12 --note 'call 7 was never recorded'",
 );
 
 pub(super) const TABLES: &str = "\

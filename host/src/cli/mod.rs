@@ -26,6 +26,7 @@ mod conflicts;
 mod dlq;
 mod lanes;
 mod parked;
+mod by_hand;
 mod tables;
 mod source;
 mod plugin;

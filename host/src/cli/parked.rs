@@ -1,12 +1,16 @@
-//! `reconverge parked`: rows that stand and are not in the sink yet, because a row that they depend on is not.
+//! `reconverge parked`: rows that stand and are not in the sink yet, because a row that they depend on is not, and
+//! changes that wait on time. What an operator asks for of them stands in `by_hand`.
 
-use reconverge_streams::records::{ParkedRecord, Query, Records};
+use reconverge_streams::{
+    by_hand::Hand,
+    records::{ParkedRecord, Query, Records},
+};
 
 use crate::assemble;
 
 use super::{
     arguments::{Global, Parked},
-    connect,
+    by_hand, connect,
     exit::Exit,
     failure::Failure,
     logging::{Bar, Loudness},
@@ -33,6 +37,12 @@ pub(super) async fn parked(global: &Global, asked: Parked) -> Result<Exit, Failu
                 )
             })?;
             output::show(global.json, &found, shown)?;
+        }
+        Parked::Release(asked) => {
+            return by_hand::by_hand(global, &pipeline, &records, Hand::Release, asked).await;
+        }
+        Parked::Discard(asked) => {
+            return by_hand::by_hand(global, &pipeline, &records, Hand::Discard, asked).await;
         }
     }
     Ok(Exit::Done)
@@ -72,7 +82,12 @@ fn shown(kept: &ParkedRecord) -> String {
             ),
         ),
     ];
-    let rows = facts.into_iter().map(|(name, value)| vec![name.to_owned(), value]);
+    let asked = kept.asked.as_ref().map(|asked| ("asked for", asked.clone()));
+    let asked_by = kept.asked_by.as_ref().map(|by| ("asked by", by.clone()));
+    let name = if kept.asked.is_some() { "note" } else { "refused, since" };
+    let note = kept.note.as_ref().map(|note| (name, note.clone()));
+    let facts = facts.into_iter().chain([asked, asked_by, note].into_iter().flatten());
+    let rows = facts.map(|(name, value)| vec![name.to_owned(), value]);
     let mut text = format!("{} {}, kept beside\n\n{}", kept.table, kept.key, story::pairs(rows));
     if let Some(row) = kept.row.as_ref().and_then(|row| row.as_object()) {
         text.push_str("\nthe row that stands\n");

@@ -25,7 +25,9 @@ use crate::{
 };
 
 use super::{
-    Lane, LaneError, Until, follow,
+    Lane, LaneError, Until,
+    by_hand::Ordered,
+    follow,
     left_out::{leave_out, still_unwritable},
     released::Released,
 };
@@ -99,6 +101,8 @@ pub(super) enum Ended {
     Pause(Batch, TableId, String),
     /// Of a release: these could not be written, and may be tried again later. Nothing was written.
     Later(Vec<WaitingId>),
+    /// Of what was asked for by hand: the sink will not have it, and why. Nothing was written.
+    Refused(String),
 }
 
 /// What a transaction is about.
@@ -109,11 +113,17 @@ pub(super) enum Work<'a> {
     Swept(&'a [(TableId, Vec<Vec<u8>>)]),
     /// Changes that waited.
     Released(&'a Released),
+    /// What an operator asked for.
+    Ordered(&'a Ordered),
 }
 
 impl<'a> Work<'a> {
     fn swept(&self) -> &'a [(TableId, Vec<Vec<u8>>)] {
-        if let Work::Swept(swept) = self { swept } else { &[] }
+        match self {
+            Work::Swept(swept) => swept,
+            Work::Ordered(ordered) => &ordered.rows,
+            Work::Pulled | Work::Released(_) => &[],
+        }
     }
 }
 
@@ -130,6 +140,7 @@ enum Next {
     Again,
     Pause(TableId, String),
     Later(Vec<WaitingId>),
+    Refused(String),
 }
 
 impl<S: Source, K: Sink> Lane<'_, S, K> {
@@ -150,7 +161,9 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
                     self.pause(claim, table, reason).await?;
                     batch = follow::decoded_again(again, &self.decoder);
                 }
-                Ended::Later(_) => return Err(halted("a batch that was not released is to wait".to_owned())),
+                Ended::Later(_) | Ended::Refused(_) => {
+                    return Err(halted("a batch that was pulled is to wait".to_owned()));
+                }
                 Ended::Faulted(faulted, faults) => {
                     claim.abandon().await;
                     may_fall_back = self.fall_back(faults, claim, generation).await?;
@@ -175,7 +188,7 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         match self.commit_batch(batch, &Work::Swept(swept), claim, generation, false).await? {
             Ended::Committed(committed) => Ok(Some(*committed)),
             Ended::Pause(_, table, reason) => self.pause(claim, table, reason).await.map(|()| None),
-            Ended::Faulted(..) | Ended::Later(_) => Ok(None),
+            Ended::Faulted(..) | Ended::Later(_) | Ended::Refused(_) => Ok(None),
         }
     }
 
@@ -190,7 +203,8 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         let faults_before = self.stages.faults();
         batch.newest_at = claim.checkpoint().committed_at;
         let (prepared, waiting) = self.prepare(&mut batch, work);
-        let left_out = LeftOut { rows: self.waiting.unwritable.clone(), ..LeftOut::default() };
+        let by_hand = if let Work::Ordered(ordered) = work { ordered.by_hand() } else { None };
+        let left_out = LeftOut { rows: self.waiting.unwritable.clone(), by_hand, ..LeftOut::default() };
         let mut tries = Tries { left_out, failures: 0, judged: false };
         loop {
             let decided = self.decided(&batch, work, &prepared, &tries.left_out, claim, generation).await;
@@ -218,8 +232,10 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
                 );
                 return Ok(Ended::Pause(batch, storm.table, reason));
             }
-            if let Work::Released(released) = work {
-                released.settle(&mut decided.resolved);
+            match work {
+                Work::Released(released) => released.settle(&mut decided.resolved),
+                Work::Ordered(ordered) => ordered.settle(&mut decided.resolved),
+                Work::Pulled | Work::Swept(_) => {}
             }
             let mut writes = std::mem::take(&mut decided.resolved.writes);
             writes.waiting.clone_from(&waiting);
@@ -238,6 +254,7 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
                     Next::Again => {}
                     Next::Pause(table, reason) => return Ok(Ended::Pause(batch, table, reason)),
                     Next::Later(guilty) => return Ok(Ended::Later(guilty)),
+                    Next::Refused(why) => return Ok(Ended::Refused(why)),
                 },
             }
         }
@@ -247,13 +264,13 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
     fn prepare(&mut self, batch: &mut Batch, work: &Work<'_>) -> (Prepared, Vec<WaitingWrite>) {
         let known = match work {
             Work::Released(released) => released.known(batch),
-            Work::Pulled | Work::Swept(_) => Prepared::all(batch),
+            Work::Pulled | Work::Swept(_) | Work::Ordered(_) => Prepared::all(batch),
         };
         let mut admitted = self.stages.admit(batch, &self.plan, known);
         let mut waiting = Vec::new();
         match work {
             Work::Released(released) => released.restored(batch, &mut admitted),
-            Work::Pulled | Work::Swept(_) => {
+            Work::Pulled | Work::Swept(_) | Work::Ordered(_) => {
                 waiting = hold(batch, &mut admitted, &self.waiting, &self.plan);
             }
         }
@@ -287,6 +304,11 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
                     if !later.is_empty() {
                         return Ok(Next::Later(later));
                     }
+                }
+                if let Work::Ordered(ordered) = work
+                    && ordered.is_blamed(&blamed, resolved)
+                {
+                    return Ok(Next::Refused(cause.to_string()));
                 }
                 if !leave_out(&blamed, &cause, batch, resolved, &mut tries.left_out) {
                     return Err(halted(format!("{cause}, for no change that could be left out")));

@@ -7,6 +7,7 @@
 mod alarms;
 mod batches;
 mod before;
+mod by_hand;
 mod breaker;
 mod commit;
 mod ends;

@@ -52,6 +52,7 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
             return Err(LaneError::Resumed { tables: names.join(", "), report: Box::default() });
         }
         claim.set_aside(self.waiting.aside().clone());
+        self.carry_out(claim, generation, report).await?;
         self.release_due(claim, generation, report).await?;
         self.sweep(claim, generation, report).await?;
         self.count_depths(claim).await
@@ -155,7 +156,7 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
                     tried.extend(guilty);
                 }
                 Ended::Pause(_, table, reason) => return self.pause(claim, table, reason).await,
-                Ended::Faulted(..) => return Ok(()),
+                Ended::Faulted(..) | Ended::Refused(_) => return Ok(()),
             }
         }
     }

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use reconverge_streams::{
+    by_hand::Hand,
     canonical,
     columns::{Columns, State},
     family::{ChildrenWanted, Family, FamilyWanted, Keys, Presence, Relatives},
@@ -20,7 +21,7 @@ use crate::{
 };
 
 use super::{
-    RowKey,
+    LeftOut, RowKey,
     state::{Hidden, InSink, KeyState, Stands},
     table::{Fate, TableResolver},
 };
@@ -36,6 +37,8 @@ pub(super) struct Walk<'a> {
     dead: BTreeSet<RowKey>,
     /// Rows that the sink would not take in.
     unwritable: Option<&'a HashSet<RowKey>>,
+    /// The row that goes in by hand, whatever its parents are.
+    put_in: Option<&'a RowKey>,
 }
 
 /// Per table: first as a child, then as a parent.
@@ -48,9 +51,13 @@ enum Step {
 
 impl<'a> Walk<'a> {
     /// At the beginning of a decided batch.
-    pub(super) fn new(batch: &Batch, tables: &[TableResolver<'_>], unwritable: &'a HashSet<RowKey>) -> Self {
-        let mut walk =
-            Walk { unwritable: Some(unwritable).filter(|rows| !rows.is_empty()), ..Walk::default() };
+    pub(super) fn new(batch: &Batch, tables: &[TableResolver<'_>], left_out: &'a LeftOut) -> Self {
+        let put_in = left_out.by_hand.as_ref().filter(|said| said.hand == Hand::Release);
+        let mut walk = Walk {
+            unwritable: Some(&left_out.rows).filter(|rows| !rows.is_empty()),
+            put_in: put_in.map(|said| &said.row),
+            ..Walk::default()
+        };
         if tables.iter().all(|t| t.table.depends_on.is_empty()) {
             // Nobody has a parent: there is no way to go.
             walk.table = tables.len();
@@ -158,6 +165,10 @@ impl<'a> Walk<'a> {
     ) -> Option<Hidden> {
         let state = &child.keys[place];
         let row = state.stands.live()?;
+        let by_hand = self.put_in.filter(|(table, _)| *table == child.table.id);
+        if by_hand.is_some_and(|(_, key)| key == child.key_at(place)) && state.set_by.is_none() {
+            return None;
+        }
         let mut missing: Option<Hidden> = None;
         let stays_beside = self.is_unwritable(child, place);
         for parent in &child.table.depends_on {
@@ -197,8 +208,9 @@ impl<'a> Walk<'a> {
         }
         let is_in = |state: &KeyState| state.stands.live().is_some() && state.hidden.is_none();
         let comes = |state: &KeyState| is_in(state) && state.in_sink != InSink::Yes;
+        let is_settled = |state: &KeyState| state.set_by.is_some() || state.discarded;
         let settled_away =
-            |state: &KeyState| !is_in(state) && state.set_by.is_some() && state.in_sink != InSink::Yes;
+            |state: &KeyState| !is_in(state) && is_settled(state) && state.in_sink != InSink::Yes;
         let mut waited_for = keys_where(parent, |state| comes(state) || settled_away(state));
         waited_for.extend(self.dead.iter().filter(|(table, _)| *table == id).map(|(_, key)| key.clone()));
         let waited_for = keys(parent, waited_for);

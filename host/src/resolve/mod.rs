@@ -36,6 +36,7 @@ use std::{
 };
 
 use reconverge_streams::{
+    by_hand::Hand,
     disposition::{Counts, Disposition},
     epoch::Suspicion,
     event::Event,
@@ -74,6 +75,8 @@ pub struct Resolved {
     pub conflicts: BTreeMap<(TableId, &'static str, Disposition), u64>,
     /// Changes that look as if their source's positions began anew, whatever became of them.
     pub suspicions: Vec<Suspected>,
+    /// Rows that were kept beside and do not stand any more, because an operator discarded them.
+    pub discarded: Vec<RowKey>,
     /// Rows that come into the sink or leave it through their parents, as [`Self::relative`] finds them.
     relatives: Vec<RowKey>,
 }
@@ -91,6 +94,18 @@ pub struct LeftOut {
     pub changes: HashMap<ChangeIndex, Refusal>,
     /// Rows whose parents are in the sink: they stay beside until a change of their own comes.
     pub rows: HashSet<RowKey>,
+    /// What an operator said of a row that is kept beside.
+    pub by_hand: Option<ByHand>,
+}
+
+/// An operator's word about a row that is kept beside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ByHand {
+    /// Released: it goes in whatever its parents are. Discarded: it does not stand any more; the key keeps its order
+    /// value, as that of a row that does not belong here.
+    pub hand: Hand,
+    /// The row.
+    pub row: RowKey,
 }
 
 impl Resolved {
@@ -165,7 +180,12 @@ pub fn decide<'a>(
         table.run(batch, stages);
         tables.push(table);
     }
-    let walk = Walk::new(batch, &tables, &left_out.rows);
+    if let Some(ByHand { hand: Hand::Discard, row: (id, key) }) = &left_out.by_hand
+        && let Some(table) = tables.iter_mut().find(|table| table.table.id == *id)
+    {
+        table.discard(key);
+    }
+    let walk = Walk::new(batch, &tables, left_out);
     Decided { plan, batch, tables, walk, resolved }
 }
 

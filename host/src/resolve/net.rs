@@ -171,12 +171,16 @@ fn keep(table: &TableResolver<'_>, place: usize, state: &KeyState, batch: &Batch
         resolved.writes.unkept.push(key());
         reclassify(table, fate(was.orphaned), Disposition::KeptCurrent, resolved);
     }
+    if state.discarded {
+        resolved.discarded.push(key());
+    }
     let was = state.was_kept.as_deref();
     let stays = state.set_by.is_none() && was.is_some_and(|was| was.is_still(state.hidden.as_ref()));
     if let (Some(was), false) = (was, stays) {
         resolved.writes.unkept.push(key());
         let unset = state.hidden.as_ref().filter(|_| state.set_by.is_none());
-        let to = unset.map_or(Disposition::Applied, |h| fate(h.orphaned));
+        let gone = if state.discarded { Disposition::DeadLettered } else { Disposition::Applied };
+        let to = unset.map_or(gone, |h| fate(h.orphaned));
         reclassify(table, fate(was.orphaned), to, resolved);
     }
     let (Some(hidden), Some(row), false) = (&state.hidden, state.stands.live(), stays) else { return };
@@ -205,6 +209,7 @@ fn kept_write(
     let cells = table.arenas().of(row.arena);
     let names = table.table.shape.columns.iter().map(|c| c.name.as_str());
     let change = state.set_by.map(|row| &table.batch.changes[row as usize]);
+    let delivery = change.map(|c| &batch.deliveries[batch.items[c.item as usize].delivery as usize]);
     let seen = state.seen.iter().find(|s| s.source == state.origin).or(state.seen.first());
     KeptWrite {
         table: table.table.id,
@@ -214,9 +219,8 @@ fn kept_write(
         waits: hidden.waits.clone(),
         source: change.map(|c| c.source).or(seen.map(|s| s.source)).unwrap_or(state.origin),
         position: change.and_then(|c| c.position).or(seen.map(|s| s.position)).unwrap_or_default(),
-        sequence: change.map_or(batch.through, |c| {
-            batch.deliveries[batch.items[c.item as usize].delivery as usize].sequence
-        }),
+        sequence: delivery.map_or(batch.through, |d| d.sequence),
+        subject: delivery.or(batch.deliveries.last()).map(|d| d.subject.clone()),
     }
 }
 

@@ -45,5 +45,6 @@ pub(super) fn dead_letter(
         headers,
         bytes: may_keep.then(|| delivery.payload.clone()),
         digest: Sha256::digest(&delivery.payload).into(),
+        discarded: None,
     }
 }

@@ -91,6 +91,8 @@ pub(super) struct KeyState {
     pub(super) displaced: Option<Box<WasKept>>,
     /// The row stands and is not in the sink: the parent that is missing.
     pub(super) hidden: Option<Hidden>,
+    /// What was kept beside was discarded.
+    pub(super) discarded: bool,
 }
 
 /// How a row was kept.
@@ -137,6 +139,7 @@ impl KeyState {
             was_kept: None,
             displaced: None,
             hidden: None,
+            discarded: false,
         }
     }
 
@@ -215,6 +218,16 @@ impl KeyState {
     /// not taken back, or the cut of batches would decide what is filled.
     pub(super) fn row_before_move(&self) -> Option<RowRef> {
         self.moved_away.unwrap_or(self.stands.live())
+    }
+
+    /// What is kept beside does not stand any more; its order value stays, as of a row that does not belong here.
+    pub(super) fn discard(&mut self) {
+        let kept = self.was_kept.is_some() && self.set_by.is_none();
+        if let Some(row) = self.stands.live().filter(|_| kept) {
+            self.stands = Stands::Absence(Some(row));
+            self.discarded = true;
+            self.touched = true;
+        }
     }
 
     /// Whether another source's newest change is a delete.

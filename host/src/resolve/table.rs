@@ -161,6 +161,13 @@ impl<'a> TableResolver<'a> {
         if place < own { &self.keyed.keys[place] } else { &self.relatives[place - own] }
     }
 
+    /// A kept row does not stand any more, where no change has replaced it: its key keeps the order value.
+    pub(super) fn discard(&mut self, key: &[u8]) {
+        if let Some(place) = self.place(key) {
+            self.keys[place].discard();
+        }
+    }
+
     pub(super) fn run(&mut self, batch: &Batch, stages: &mut dyn Stages) {
         self.pass_single_writer();
         for round in levels::rounds(self.keyed) {

@@ -93,6 +93,13 @@ impl Queue {
         }
     }
 
+    /// A change is not to wait for its time; nor do those of its line that stand behind it.
+    pub fn hurry(&mut self, id: &WaitingId) {
+        if let Some(entry) = self.entries.get_mut(id) {
+            entry.until = None;
+        }
+    }
+
     /// A change could not be written when it was released: not again before `retry_at`.
     pub fn tried(&mut self, id: &WaitingId, retry_at: Micros) {
         if let Some(entry) = self.entries.get_mut(id) {

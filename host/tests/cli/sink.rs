@@ -228,6 +228,7 @@ impl Batch {
             headers: Some(r#"{"Reconverge-Version":"1"}"#.to_owned()),
             bytes: told.then(|| Bytes::from_static(b"{\"v\":1}")),
             digest: [0xab; 32],
+            discarded: None,
         }
     }
 }

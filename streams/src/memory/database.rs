@@ -11,6 +11,7 @@ use tokio::sync::Mutex;
 
 use super::epochs::{Started, Suspected};
 use crate::{
+    by_hand::Hand,
     canonical,
     checkpoint::Checkpoint,
     columns::{Column, Columns, State},
@@ -124,9 +125,19 @@ pub(super) struct Remembered {
     pub stamp: Option<u64>,
 }
 
+/// What an operator asked for, or why it could not be done (then without a hand).
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    pub hand: Option<Hand>,
+    pub by: String,
+    pub note: Option<String>,
+}
+
 /// A row that stands and whose parent is not there.
 #[derive(Clone, Debug)]
 pub(super) struct KeptRow {
+    pub asked: Option<Asked>,
+    pub subject: Option<String>,
     /// As a JSON object of canonical text forms.
     pub row: String,
     pub orphaned: bool,
@@ -145,6 +156,7 @@ pub(super) type WaitingKey = (String, u64, String, Vec<u8>);
 /// A change that waits on time.
 #[derive(Clone, Debug)]
 pub(super) struct WaitingChange {
+    pub asked: Option<Asked>,
     pub why: Why,
     pub until: Option<Micros>,
     pub source: Arc<str>,

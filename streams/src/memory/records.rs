@@ -1,11 +1,13 @@
 //! The sidecar of a database in memory, for people.
 
 use super::{
-    database::{KeptRow, Remembered, WaitingChange, WaitingKey, is_local},
+    by_hand,
+    database::{Asked, KeptRow, Remembered, WaitingChange, WaitingKey, is_local},
     epochs, holes, sink,
     write::key_json,
 };
 use crate::{
+    by_hand::HandWord,
     checkpoint::Checkpoint,
     columns::Columns,
     hole::HoleRecord,
@@ -107,6 +109,11 @@ impl Records for sink::MemorySink {
         let mut found: Vec<_> = kept.chain(waiting).collect();
         found.sort_by_key(|(newest, _)| std::cmp::Reverse(*newest));
         Ok(found.into_iter().map(|(_, record)| record).take(query.limit as usize).collect())
+    }
+
+    async fn ask(&self, word: &HandWord) -> Result<u64, SinkError> {
+        let mut state = self.database.state.lock().await;
+        Ok(by_hand::ask(&mut state, word))
     }
 
     async fn parked_counts(&self, pipeline: Option<&str>) -> Result<Vec<(String, String, u64)>, SinkError> {
@@ -218,6 +225,9 @@ fn kept_record(
         parked_at: text::format_timestamp(kept.at),
         until: None,
         attempts: 0,
+        asked: word(kept.asked.as_ref()),
+        asked_by: kept.asked.as_ref().map(|a| a.by.clone()),
+        note: kept.asked.as_ref().and_then(|a| a.note.clone()),
         row: serde_json::from_str(&kept.row).ok(),
     }
 }
@@ -242,8 +252,15 @@ fn waiting_record(
         parked_at: text::format_timestamp(waiting.parked_at),
         until: waiting.until.map(text::format_timestamp),
         attempts: waiting.attempts,
+        asked: word(waiting.asked.as_ref()),
+        asked_by: waiting.asked.as_ref().map(|a| a.by.clone()),
+        note: waiting.asked.as_ref().and_then(|a| a.note.clone()),
         row: None,
     }
+}
+
+fn word(asked: Option<&Asked>) -> Option<String> {
+    asked.and_then(|asked| asked.hand).map(|hand| hand.word().to_owned())
 }
 
 fn version_record(stored: &Remembered) -> VersionRecord {

@@ -7,10 +7,13 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::{
     database::{Contents, MemoryDatabase, NamedSeen, Remembered, is_local},
-    epochs, events, holes, waiting,
+    epochs, events, holes,
+    shapes::shape,
+    waiting,
     write::write,
 };
 use crate::{
+    by_hand::Order,
     checkpoint::{Checkpoint, PlanDigest},
     columns::Columns,
     disposition::Counts,
@@ -109,29 +112,6 @@ impl Sink for MemorySink {
         let (database, aside) = (self.database.clone(), Aside::new());
         Ok(MemoryClaim { database, request, checkpoint, aside, open: None })
     }
-}
-
-fn shape(state: &Contents, asked: &TableName) -> Result<TableShape, Vec<Problem>> {
-    let problem =
-        |what: String| Problem { table: Some(asked.name.clone()), what, hint: "create it first".into() };
-    let Some(table) = state.tables.get(&asked.name) else {
-        return Err(vec![problem(format!("there is no table `{}`", asked.name))]);
-    };
-    let mut shape = TableShape::clone(&table.shape);
-    let find =
-        |name: &String| shape.column(name).ok_or_else(|| problem(format!("there is no key column `{name}`")));
-    let found: (Vec<_>, Vec<_>) = asked.key.iter().map(find).partition(Result::is_ok);
-    let problems: Vec<Problem> = found.1.into_iter().filter_map(Result::err).collect();
-    let key: Vec<usize> = found.0.into_iter().filter_map(Result::ok).collect();
-    if !problems.is_empty() {
-        return Err(problems);
-    }
-    let same = key.len() == shape.key.len() && key.iter().all(|k| shape.key.contains(k));
-    if !same {
-        return Err(vec![problem("the key is not the table's".into())]);
-    }
-    shape.key = key;
-    Ok(shape)
 }
 
 fn fresh(lane: &str, request: &ClaimRequest) -> Checkpoint {
@@ -280,6 +260,19 @@ impl Claim for MemoryClaim {
         self.fenced(&state)?;
         let name = self.request.tables[table.index()].name.clone();
         state.paused.entry(name).or_insert_with(|| reason.to_owned());
+        Ok(())
+    }
+
+    async fn orders(&mut self) -> Result<Vec<Order>, SinkError> {
+        let state = self.database.state.lock().await;
+        self.fenced(&state)?;
+        Ok(self.orders_in(&state))
+    }
+
+    async fn refuse(&mut self, order: &Order, why: &str) -> Result<(), SinkError> {
+        let mut state = self.database.state.lock().await;
+        self.fenced(&state)?;
+        self.refuse_in(&mut state, order, why);
         Ok(())
     }
 

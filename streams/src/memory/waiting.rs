@@ -31,6 +31,7 @@ pub(super) fn write(state: &mut Contents, request: &ClaimRequest, writes: &Write
             position: change.position,
             moved: change.moved.clone(),
             parked_at,
+            asked: None,
             attempts: 0,
             change: change.change.clone(),
         };

@@ -159,6 +159,8 @@ fn keep(state: &mut Contents, request: &ClaimRequest, writes: &Writes) {
             source: request.names.get(kept.source),
             position: kept.position,
             at,
+            asked: None,
+            subject: kept.subject.clone(),
         };
         state.kept.insert((table_name(request, kept.table), kept.key.clone()), row);
     }
@@ -208,13 +210,15 @@ fn decision_record(state: &Contents, request: &ClaimRequest, d: &Decision, now: 
 
 fn bury(state: &mut Contents, request: &ClaimRequest, letter: &DeadLetter, now: &str) {
     let same = |l: &&mut (Option<Vec<u8>>, DeadLetterRecord)| {
-        l.1.stream == request.stream && l.1.sequence == letter.sequence
+        let is_message = l.1.stage != "parked" && letter.stage != "parked";
+        is_message && l.1.stream == request.stream && l.1.sequence == letter.sequence
     };
     if let Some((_, first)) = state.dead.iter_mut().find(same) {
         first.reason = format!("{}; {}", first.reason, letter.reason);
         return;
     }
     let shape = letter.table.map(|t| &request.tables[t.index()]);
+    let discarded = letter.discarded.as_ref();
     let record = DeadLetterRecord {
         id: i64::try_from(state.dead.len()).unwrap_or(i64::MAX) + 1,
         lane: request.lane.to_string(),
@@ -230,11 +234,11 @@ fn bury(state: &mut Contents, request: &ClaimRequest, letter: &DeadLetter, now: 
         headers: json(letter.headers.as_ref()),
         bytes: letter.bytes.clone(),
         digest: letter.digest.iter().map(|b| format!("{b:02x}")).collect(),
-        state: "open".into(),
+        state: if discarded.is_some() { "discarded" } else { "open" }.into(),
         at: now.into(),
-        closed_at: None,
-        closed_by: None,
-        note: None,
+        closed_at: discarded.map(|_| now.into()),
+        closed_by: discarded.map(|by| by.by.clone()),
+        note: discarded.and_then(|by| by.note.clone()),
     };
     state.dead.push((letter.key.clone(), record));
 }

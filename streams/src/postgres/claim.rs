@@ -9,6 +9,7 @@ use std::{
 use tokio_postgres::Error;
 
 use crate::{
+    by_hand::Order,
     checkpoint::Checkpoint,
     epoch::SourceEpochs,
     family::{Family, FamilyWanted, Swept},
@@ -314,6 +315,21 @@ impl Claim for PostgresClaim {
         self.connected().await?;
         let paused = self.pause_table(table, reason).await;
         let ours = paused.map_err(|e| e.told(&self.facts.lane, "pausing a table"))?;
+        if ours { Ok(()) } else { Err(SinkError::Fenced(self.facts.lane.clone())) }
+    }
+
+    async fn orders(&mut self) -> Result<Vec<Order>, SinkError> {
+        self.abandon().await;
+        self.connected().await?;
+        let found = self.read_orders().await;
+        found.map_err(|e| e.told(&self.facts.lane, "reading what is asked for by hand"))
+    }
+
+    async fn refuse(&mut self, order: &Order, why: &str) -> Result<(), SinkError> {
+        self.abandon().await;
+        self.connected().await?;
+        let refused = self.refuse_order(order, why).await;
+        let ours = refused.map_err(|e| e.told(&self.facts.lane, "refusing what is asked for by hand"))?;
         if ours { Ok(()) } else { Err(SinkError::Fenced(self.facts.lane.clone())) }
     }
 

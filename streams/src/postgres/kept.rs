@@ -109,6 +109,7 @@ fn keep<'a>(batch: &Batch<'a>, rows: &'a [KeptWrite]) -> Outgoing<'a> {
             ("ordinal", ints(rows, |k| Some(k.position.ordinal.cast_signed())), Wire::Int8),
             ("sequence", ints(rows, |k| Some(k.sequence.cast_signed())), Wire::Int8),
             ("why", packed(rows, Logical::Text, why), Wire::Text),
+            ("subject", packed(rows, Logical::Text, |k| k.subject.as_deref().map(str::as_bytes)), Wire::Text),
             ("waits_target", ints(rows, |k| target(k.waits.0)), Wire::Int2),
             ("waits_key", packed(rows, Logical::Bytes, |k| Some(&k.waits.1)), Wire::Bytea),
             ("change", packed(rows, Logical::Bytes, |k| Some(k.row.as_bytes())), Wire::Bytea),

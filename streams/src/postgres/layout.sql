@@ -74,8 +74,9 @@ CREATE TABLE IF NOT EXISTS reconverge.dead_letter (
   digest bytea NOT NULL,                             -- sha256: proves a refetch by sequence
   holds_key boolean NOT NULL DEFAULT false,
   state text NOT NULL DEFAULT 'open' CHECK (state IN ('open','redriven','discarded')),
-  at timestamptz NOT NULL DEFAULT now(), closed_at timestamptz, closed_by text, note text,
-  UNIQUE (stream, sequence));
+  at timestamptz NOT NULL DEFAULT now(), closed_at timestamptz, closed_by text, note text);
+-- One letter per message. Rows that were kept beside have the sequence of what put them there, which several may share.
+CREATE UNIQUE INDEX IF NOT EXISTS dead_letter_message ON reconverge.dead_letter (stream, sequence) WHERE stage <> 'parked';
 CREATE INDEX IF NOT EXISTS dead_letter_open ON reconverge.dead_letter (target, key) WHERE state = 'open';
 CREATE TABLE IF NOT EXISTS reconverge.hole (         -- what a stream lost before a lane had applied it
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -8,7 +8,7 @@
 //!    and tables (`ids`) and the mark on what it writes (`origin`).
 //! 3. `begin` opens a batch's transaction; `standing`, `cells` and `literal` read what stands, `kept` the rows that
 //!    wait beside. `family` looks for parents and children; `sweep`, between batches, for rows that wait no longer.
-//!    `waiting` keeps changes that wait on time, `drift` sees that tables are still as planned.
+//!    `waiting` keeps changes that wait on time, `by_hand` what an operator asks for of them, `drift` sees that tables are still as planned.
 //! 4. `write` sends a batch in one go: `steps` over the user's tables (`target`, `params`), then the `sidecar`
 //!    with its `versions`.
 //!    What cannot be written so goes row by row (`order`); `fate` says what an error means.
@@ -38,6 +38,7 @@ mod claim;
 mod begin;
 mod kept;
 mod waiting;
+mod by_hand;
 mod retention;
 mod drift;
 mod epochs;

@@ -17,7 +17,7 @@ impl PostgresSink {
     pub(super) async fn parked_rows(&self, query: &Query) -> Result<Vec<ParkedRecord>, SinkError> {
         let sql = format!(
             "SELECT {TABLE_NAME}, t.key_columns, t.key_types, d.key, d.why, {}, w.key_columns, w.key_types, d.waits_key, \
-             d.lane, d.sequence, s.name, d.epoch, d.commit_position, d.ordinal, {}, d.until_at, d.attempts, \
+             d.lane, d.sequence, s.name, d.epoch, d.commit_position, d.ordinal, {}, d.until_at, d.attempts, d.asked, d.asked_by, d.note, \
              CASE WHEN d.why IN ('parent', 'orphaned') THEN convert_from(d.change, 'UTF8') END \
              FROM reconverge.parked d JOIN reconverge.target t ON t.id = d.target \
              JOIN reconverge.source s ON s.id = d.source LEFT JOIN reconverge.target w ON w.id = d.waits_target \
@@ -64,6 +64,9 @@ fn record(row: &Row) -> ParkedRecord {
         parked_at: text::format_timestamp(row.get(15)),
         until: row.get::<_, Option<i64>>(16).map(text::format_timestamp),
         attempts: u32::try_from(row.get::<_, i32>(17)).unwrap_or_default(),
-        row: json(row.get(18)),
+        asked: row.get(18),
+        asked_by: row.get(19),
+        note: row.get(20),
+        row: json(row.get(21)),
     }
 }

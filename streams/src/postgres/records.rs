@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio_postgres::{Row, types::ToSql};
 
 use crate::{
+    by_hand::HandWord,
     canonical,
     checkpoint::Checkpoint,
     columns::Columns,
@@ -119,6 +120,10 @@ impl Records for PostgresSink {
 
     async fn parked(&self, query: &Query) -> Result<Vec<ParkedRecord>, SinkError> {
         self.parked_rows(query).await
+    }
+
+    async fn ask(&self, word: &HandWord) -> Result<u64, SinkError> {
+        self.ask_for(word).await
     }
 
     async fn parked_counts(&self, pipeline: Option<&str>) -> Result<Vec<(String, String, u64)>, SinkError> {

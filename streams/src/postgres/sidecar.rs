@@ -46,6 +46,7 @@ pub(super) fn statements<'a>(batch: &Batch<'a>, next: &'a Checkpoint, xmins: Xmi
     out.extend(waiting::statements(batch));
     out.extend(decisions(batch));
     out.extend(dead(batch));
+    out.extend(closed(batch));
     out.extend(suppressed(batch));
     out.extend(redriven(batch.writes));
     out.extend(events::statements(batch));
@@ -165,9 +166,11 @@ fn decisions<'a>(batch: &Batch<'a>) -> Option<Outgoing<'a>> {
 
 /// The two halves of a key change may both be dead: they are one message, so one letter with both reasons.
 fn dead<'a>(batch: &Batch<'a>) -> Option<Outgoing<'a>> {
-    let mut letters: BTreeMap<u64, (&DeadLetter, String)> = BTreeMap::new();
+    let mut letters: BTreeMap<(u64, Option<&[u8]>), (&DeadLetter, String)> = BTreeMap::new();
     for letter in &batch.writes.dead {
-        let same = letters.entry(letter.sequence).or_insert_with(|| (letter, String::new()));
+        // What was kept beside is no message, but a row each.
+        let kept = letter.key.as_deref().filter(|_| letter.stage == "parked");
+        let same = letters.entry((letter.sequence, kept)).or_insert_with(|| (letter, String::new()));
         if !same.1.is_empty() {
             same.1.push_str("; ");
         }
@@ -205,12 +208,25 @@ fn dead<'a>(batch: &Batch<'a>) -> Option<Outgoing<'a>> {
             ("bytes", packed(&rows, Logical::Bytes, |d| d.0.bytes.as_deref()), Wire::Bytea),
             ("digest", packed(&rows, Logical::Bytes, |d| Some(&d.0.digest)), Wire::Bytea),
             ("holds_key", holds_key, Wire::Bool),
+            ("state", text(|d| Some(if d.0.discarded.is_some() { "discarded" } else { "open" })), Wire::Text),
+            ("closed_by", text(|d| d.0.discarded.as_ref().map(|by| &*by.by)), Wire::Text),
+            ("note", text(|d| d.0.discarded.as_ref().and_then(|by| by.note.as_deref())), Wire::Text),
         ],
     );
     out.sql.push_str(
-        " ON CONFLICT (stream, sequence) DO UPDATE SET reason = dead_letter.reason || '; ' || EXCLUDED.reason",
+        " ON CONFLICT (stream, sequence) WHERE stage <> 'parked' DO UPDATE SET reason = dead_letter.reason || '; ' || EXCLUDED.reason",
     );
     Some(out)
+}
+
+/// The letters that were discarded at once are closed at the time of their transaction.
+fn closed<'a>(batch: &Batch<'a>) -> Option<Outgoing<'a>> {
+    let discarded: Vec<_> = batch.writes.dead.iter().filter(|letter| letter.discarded.is_some()).collect();
+    let sql = "UPDATE reconverge.dead_letter SET closed_at = now() WHERE stream = $1::text AND sequence = ANY($2::int8[]) \
+               AND state = 'discarded' AND closed_at IS NULL";
+    let sequences = ints(&discarded, |letter| Some(letter.sequence.cast_signed()));
+    let params = vec![Param::Text(batch.stream), Param::Own(sequences, Wire::Int8)];
+    (!discarded.is_empty()).then(|| Outgoing { sql: sql.into(), params })
 }
 
 /// HMAC-SHA256 of a canonical key under the sidecar's secret.

@@ -7,11 +7,12 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use tokio::sync::OwnedMutexGuard;
 
 use super::{
-    Clock, Writer, checkpoint, epochs, errors, events, family, history, holes, kept,
+    Clock, Writer, by_hand, checkpoint, epochs, errors, events, family, history, holes, kept,
     lane::{self, Lane},
     retention, row, rows, standing, versions, waiting,
 };
 use crate::{
+    by_hand::Order,
     checkpoint::Checkpoint,
     epoch::SourceEpochs,
     family::{Family, FamilyWanted, Swept},
@@ -150,6 +151,16 @@ impl Claim for SqliteClaim {
     async fn pause(&mut self, table: TableId, reason: &str) -> Result<(), SinkError> {
         let (target, reason) = (self.lane.table(table).target, reason.to_owned());
         self.fenced(move |conn| waiting::pause(conn, target, &reason)).await
+    }
+
+    async fn orders(&mut self) -> Result<Vec<Order>, SinkError> {
+        let lane = Arc::clone(&self.lane);
+        self.fenced(move |conn| by_hand::read(conn, &lane)).await
+    }
+
+    async fn refuse(&mut self, order: &Order, why: &str) -> Result<(), SinkError> {
+        let (lane, order, why) = (Arc::clone(&self.lane), order.clone(), why.to_owned());
+        self.fenced(move |conn| by_hand::refuse(conn, &lane, &order, &why)).await
     }
 
     fn set_aside(&mut self, tables: Aside) {

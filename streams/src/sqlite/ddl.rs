@@ -56,7 +56,8 @@ CREATE TABLE reconverge_dead_letter (
   subject TEXT NOT NULL, target INTEGER, key BLOB, stage TEXT NOT NULL, code TEXT NOT NULL, reason TEXT NOT NULL,
   generation INTEGER, headers TEXT, bytes BLOB, digest BLOB NOT NULL, holds_key INTEGER NOT NULL DEFAULT 0,
   state TEXT NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'redriven', 'discarded')),
-  at INTEGER NOT NULL, closed_at INTEGER, closed_by TEXT, note TEXT, UNIQUE (stream, sequence));
+  at INTEGER NOT NULL, closed_at INTEGER, closed_by TEXT, note TEXT);
+CREATE UNIQUE INDEX reconverge_dead_letter_message ON reconverge_dead_letter (stream, sequence) WHERE stage <> 'parked';
 CREATE INDEX reconverge_dead_letter_open ON reconverge_dead_letter (target, key) WHERE state = 'open';
 CREATE TABLE reconverge_hole (
   id INTEGER PRIMARY KEY, lane TEXT NOT NULL, stream TEXT NOT NULL, stream_created INTEGER NOT NULL,

@@ -20,9 +20,9 @@ const DECISION: &str = "INSERT INTO reconverge_decision (at, id, lane, sequence,
 /// The halves of a key change are one message: the second adds its reason to the first's letter.
 const DEAD: &str =
     "INSERT INTO reconverge_dead_letter (lane, stream, sequence, subject, target, key, stage, code,
-    reason, generation, headers, bytes, digest, at)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
-    ON CONFLICT (stream, sequence) DO UPDATE SET reason = reason || '; ' || excluded.reason";
+    reason, generation, headers, bytes, digest, at, state, closed_at, closed_by, note)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)
+    ON CONFLICT (stream, sequence) WHERE stage <> 'parked' DO UPDATE SET reason = reason || '; ' || excluded.reason";
 
 const SUPPRESSED: &str =
     "INSERT INTO reconverge_suppressed (target, key_hash, at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
@@ -109,6 +109,11 @@ fn write_dead(conn: &Connection, lane: &Lane, letter: &DeadLetter, now: Micros) 
     s.raw_bind_parameter(12, letter.bytes.as_deref())?;
     s.raw_bind_parameter(13, &letter.digest[..])?;
     s.raw_bind_parameter(14, now)?;
+    let discarded = letter.discarded.as_ref();
+    s.raw_bind_parameter(15, if discarded.is_some() { "discarded" } else { "open" })?;
+    s.raw_bind_parameter(16, discarded.map(|_| now))?;
+    s.raw_bind_parameter(17, discarded.map(|by| &*by.by))?;
+    s.raw_bind_parameter(18, discarded.and_then(|by| by.note.as_deref()))?;
     s.raw_execute().map(|_| ())
 }
 

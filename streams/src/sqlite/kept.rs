@@ -23,8 +23,8 @@ const REMOVE: &str =
     "DELETE FROM reconverge_parked WHERE target = ?1 AND key = ?2 AND why IN ('parent', 'orphaned')";
 
 const WRITE: &str = "INSERT INTO reconverge_parked (target, key, source, epoch, commit_position, ordinal,
-    lane, sequence, why, waits_target, waits_key, change, parked_at)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+    lane, sequence, why, waits_target, waits_key, change, parked_at, subject)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
 
 /// The kept row of a key, appended to `rows`; `None` where none is kept.
 pub(super) fn read(
@@ -81,5 +81,6 @@ fn keep(conn: &Connection, lane: &Lane, kept: &KeptWrite, now: Micros) -> rusqli
     s.raw_bind_parameter(11, &kept.waits.1[..])?;
     s.raw_bind_parameter(12, kept.row.as_bytes())?;
     s.raw_bind_parameter(13, now)?;
+    s.raw_bind_parameter(14, kept.subject.as_deref())?;
     s.raw_execute().map(|_| ())
 }

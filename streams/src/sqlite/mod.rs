@@ -63,6 +63,7 @@ mod standing;
 mod versions;
 mod kept;
 mod waiting;
+mod by_hand;
 mod epochs;
 mod events;
 mod retention;

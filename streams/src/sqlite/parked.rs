@@ -11,7 +11,7 @@ use crate::{
 /// Rows that wait for their parents and changes that wait on time, newest first.
 pub(super) fn list(conn: &Connection, query: &Query) -> rusqlite::Result<Vec<ParkedRecord>> {
     let sql = "SELECT t.name, t.key_columns, d.key, d.why, w.name, w.key_columns, d.waits_key, d.lane, d.sequence, s.name,
-               d.epoch, d.commit_position, d.ordinal, d.parked_at, d.until_at, d.attempts,
+               d.epoch, d.commit_position, d.ordinal, d.parked_at, d.until_at, d.attempts, d.asked, d.asked_by, d.note,
                CASE WHEN d.why IN ('parent', 'orphaned') THEN CAST(d.change AS TEXT) END
         FROM reconverge_parked d JOIN reconverge_target t ON t.id = d.target
         JOIN reconverge_source s ON s.id = d.source LEFT JOIN reconverge_target w ON w.id = d.waits_target
@@ -39,7 +39,10 @@ fn record(r: &Row<'_>) -> rusqlite::Result<ParkedRecord> {
         parked_at: text::format_timestamp(r.get(13)?),
         until: r.get::<_, Option<i64>>(14)?.map(text::format_timestamp),
         attempts: r.get(15)?,
-        row: json(r.get(16)?),
+        asked: r.get(16)?,
+        asked_by: r.get(17)?,
+        note: r.get(18)?,
+        row: json(r.get(19)?),
     })
 }
 

@@ -6,11 +6,12 @@ use std::collections::HashMap;
 use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior};
 
 use super::{
-    SqliteSink, checkpoint, ddl, epochs, errors, holes,
+    SqliteSink, by_hand, checkpoint, ddl, epochs, errors, holes,
     lane::{Lane, Table},
     parked, shapes, standing, versions, waiting,
 };
 use crate::{
+    by_hand::HandWord,
     canonical,
     checkpoint::Checkpoint,
     columns::Columns,
@@ -77,6 +78,13 @@ impl Records for SqliteSink {
     async fn parked(&self, query: &Query) -> Result<Vec<ParkedRecord>, SinkError> {
         let query = query.clone();
         self.read(move |conn| parked::list(conn, &query)).await
+    }
+
+    async fn ask(&self, word: &HandWord) -> Result<u64, SinkError> {
+        let word = word.clone();
+        let _turn = self.writer.turns.lock().await;
+        let asked = self.writer.thread.run(move |conn: &mut Connection| by_hand::ask(conn, &word)).await?;
+        asked.map_err(|e| errors::sink_error("what is asked for could not be written", &e))
     }
 
     async fn parked_counts(&self, pipeline: Option<&str>) -> Result<Vec<(String, String, u64)>, SinkError> {

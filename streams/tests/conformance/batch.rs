@@ -134,6 +134,7 @@ impl<'w, F: Fixture> Batch<'w, F> {
             source: version.origin,
             position: version.seen[0].position,
             sequence,
+            subject: Some("cdc.us-east.0.public.text".into()),
         });
         let part = self.parts.entry(table).or_default();
         part.versions.push((VersionWrite { key: key_bytes, version, row: None, ordered_by: None }, None));

@@ -137,6 +137,7 @@ fn dead(batch: &mut Batch<'_, impl Fixture>, key: Vec<u8>) {
         headers: None,
         bytes: None,
         digest: [1; 32],
+        discarded: None,
     });
 }
 

@@ -62,6 +62,7 @@ pub fn letter<F: Fixture>(world: &World<F>, sequence: u64, reason: &str) -> Dead
         headers: Some(r#"{"Reconverge-Version":"1"}"#.into()),
         bytes: Some(Bytes::from_static(b"{\"op\"")),
         digest: [0xab; 32],
+        discarded: None,
     }
 }
 

@@ -4,6 +4,7 @@
 use std::{future::Future, pin::Pin, sync::Arc};
 
 use reconverge_streams::{
+    by_hand::Order,
     checkpoint::Checkpoint,
     epoch::SourceEpochs,
     family::{Family, FamilyWanted, Swept},
@@ -218,6 +219,19 @@ impl<C: Claim> Claim for FaultyClaim<C> {
         self.life.after(called).await.map_err(unreachable)?;
         self.checkpoint = self.claim.checkpoint().clone();
         Ok(())
+    }
+
+    async fn orders(&mut self) -> Result<Vec<Order>, SinkError> {
+        let called = self.life.before("orders").await.map_err(unreachable)?;
+        let orders = self.claim.orders().await?;
+        self.life.after(called).await.map_err(unreachable)?;
+        Ok(orders)
+    }
+
+    async fn refuse(&mut self, order: &Order, why: &str) -> Result<(), SinkError> {
+        let called = self.life.before("refuse").await.map_err(unreachable)?;
+        self.claim.refuse(order, why).await?;
+        self.life.after(called).await.map_err(unreachable)
     }
 
     fn set_aside(&mut self, tables: Aside) {

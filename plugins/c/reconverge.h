@@ -227,11 +227,28 @@ static rc_list rc_specs(const char *const *sides, const rc_spec *specs, uint32_t
             *next++ = (rc_column_spec){ rc_words(sides[s]), rc_words(specs[k].name), rc_words(specs[k].logical), 1 };
     return (rc_list){ (uint32_t)made, all };
 }
+/* What the contract says beyond types: columns that are never null where the rule is to decide, and those that are sent.
+ * `reconverge plugin laws` makes its rows by it. */
+#define RC_NAMED(type, name) ",\"" #name "\""
+#define RC_NOT_NAMED(type, name)
+static rc_list rc_promises(void) {
+    static const char plain[] = ROW(RC_NAMED, RC_NOT_NAMED) "", sent[] = ROW(RC_NAMED, RC_NAMED) "";
+    /* Each name has its comma before it, the first one none. */
+    const char *parts[] = { "{\"not-null\":[", plain[0] ? plain + 1 : plain, "],\"sent\":[", sent[0] ? sent + 1 : sent, "]}" };
+    uint8_t *made = rc_alloc(32 + sizeof plain + sizeof sent);
+    uint32_t length = 0;
+    for (uint32_t p = 0; p < 5; p++) {
+        rc_list words = rc_words(parts[p]);
+        rc_copy(made + length, (const uint8_t *)parts[p], words.length);
+        length += words.length;
+    }
+    return (rc_list){ (uint32_t)made, length };
+}
 static void *rc_open(uint32_t tables, const char *const *sides) {
     static const char *const after[] = { "after", 0 };
     rc_contract *contracts = rc_alloc(tables * sizeof *contracts);
     for (uint32_t t = 0; t < tables; t++)
-        contracts[t] = (rc_contract){ t, rc_specs(sides, rc_row_specs, RC_COLUMNS), rc_specs(after, rc_write_specs, RC_WRITES), { 0, 0 } };
+        contracts[t] = (rc_contract){ t, rc_specs(sides, rc_row_specs, RC_COLUMNS), rc_specs(after, rc_write_specs, RC_WRITES), rc_promises() };
     struct { uint8_t failed; rc_list contracts; } *result = rc_alloc(sizeof *result);
     result->contracts = (rc_list){ (uint32_t)contracts, tables };
     /* What `open` was given stays: a configuration that the plugin keeps lies there. */

@@ -206,6 +206,13 @@ export function blockOf(written, fields, rows) {
 const aligned = (block) => (block.byteOffset % 8 ? block.slice() : block);
 const specs = (side, fields) => fields.map(([name, of]) => ({ side, name, logical: of.logical, required: true }));
 
+// What the contract says beyond types: columns that are never null where the rule is to decide, and those that are sent.
+// `reconverge plugin laws` makes its rows by it.
+const promises = (fields) => JSON.stringify({
+  "not-null": fields.filter(([, of]) => !of.optional).map(([name]) => name),
+  sent: fields.map(([name]) => name),
+});
+
 function plugin(about, sides, stage, run) {
   const fields = Object.entries(about.row), writes = Object.entries(about.writes ?? {});
   const lifecycle = {
@@ -218,7 +225,7 @@ function plugin(about, sides, stage, run) {
     open(config, tables) {
       about.configure?.(config);
       const reads = sides.flatMap((side) => specs(side, fields));
-      return tables.map((_, table) => ({ table, reads, writes: specs("after", writes), extensions: "" }));
+      return tables.map((_, table) => ({ table, reads, writes: specs("after", writes), extensions: promises(fields) }));
     },
   };
   return { lifecycle, [stage]: { run: (_table, rows, block) => run(rows, aligned(block), fields, writes) } };

@@ -210,6 +210,13 @@ class Plugin:
     def __init__(self, about: dict, reads: list[tuple[str, Field]], writes: list[Field], run: Callable):
         self.about, self.reads, self.writes, self.run = about, reads, writes, run
 
+    def promises(self) -> str:
+        """What the contract says beyond types: columns that are never null where the rule is to decide, and those that are
+        sent. `reconverge plugin laws` makes its rows by it."""
+        of = list(dict.fromkeys(f for _, f in self.reads))
+        plain, sent = [",".join(f'"{f.name}"' for f in some) for some in ([f for f in of if not f.optional], of)]
+        return f'{{"not-null":[{plain}],"sent":[{sent}]}}'
+
 
 def _about(name: str, version: str, config_schema: str, extensions: str, configure: Callable | None) -> dict:
     return dict(name=name, version=version, config_schema=config_schema, extensions=extensions, configure=configure)
@@ -283,7 +290,7 @@ def component(plugin: Plugin) -> tuple[type, type]:
                     raise Err(str(error))
             reads = [ColumnSpec(side, f.name, f.logical, True) for side, f in plugin.reads]
             writes = [ColumnSpec("after", f.name, f.logical, True) for f in plugin.writes]
-            return [Contract(table, reads, writes, "") for table in range(len(tables))]
+            return [Contract(table, reads, writes, plugin.promises()) for table in range(len(tables))]
 
     class Stage:
         def run(self, table: int, rows: int, block: bytes) -> Any:

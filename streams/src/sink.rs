@@ -173,7 +173,9 @@ pub trait Claim: Send {
     fn checkpoint(&self) -> &Checkpoint;
 
     /// Opens the transaction, checks epoch and sequence under the checkpoint's lock, and reads and locks what
-    /// stands, in key order, all keys of a table in one round trip.
+    /// stands, in key order, all keys of a table in one round trip. A new generation of plugins that is asked for is
+    /// recorded in this transaction, from `asked.from` on, and numbered as [`Self::generation`] does; it costs no
+    /// round trip of its own.
     ///
     /// # Errors
     /// [`SinkError::Fenced`] where epoch or sequence are not ours, [`SinkError::Table`] where a table cannot be read as
@@ -216,8 +218,9 @@ pub trait Claim: Send {
     /// As in `begin`.
     fn epochs(&mut self) -> impl Future<Output = Result<SourceEpochs, SinkError>> + Send;
 
-    /// Records a generation of plugins that decides from `from_sequence` on; returns its number. The same
-    /// plugins as the lane's newest generation keep their number.
+    /// Between batches: records a generation of plugins that decides from `from_sequence` on; returns its number. The
+    /// same plugins as the lane's newest generation keep their number. Where a batch follows at once, `begin` records
+    /// it without a transaction of its own.
     ///
     /// # Errors
     /// As in `begin`.

@@ -19,6 +19,18 @@ pub struct Wanted {
     pub tables: Vec<WantedTable>,
     /// Distinct events, to be told whether they were seen.
     pub events: Vec<Event>,
+    /// A generation of plugins that decides from this batch on and is not recorded yet.
+    pub generation: Option<NewGeneration>,
+}
+
+/// A generation of plugins to be recorded in a batch's own transaction, so that the record and the first batch that
+/// the generation decided become visible together, or neither.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewGeneration {
+    /// What the plugins are: a JSON array.
+    pub plugins: String,
+    /// Who records it.
+    pub by: String,
 }
 
 /// The keys of one table.
@@ -44,6 +56,8 @@ pub struct Standing {
     pub tables: Vec<StandingTable>,
     /// Those of the wanted events that were seen.
     pub events: Vec<Event>,
+    /// The number of the wanted generation; always there where one was wanted.
+    pub generation: Option<i64>,
 }
 
 /// What stands for the keys of one table.

@@ -188,7 +188,6 @@ impl<K: Sink + Roster + 'static> Parts<K> {
             claim,
             limits: limits(pipeline, self.slots.len()),
             retry: retry(pipeline).of((slot.id.to_string(), &self.owner)),
-            generation: generation.description().to_owned(),
             continue_over_holes: pipeline.sources[slot.source].on_hole == OnHole::Continue,
             retention_alarm: pipeline.sources[slot.source].retention_alarm,
             until: self.end(slot).map_or(Until::Forever, Until::Sequence),

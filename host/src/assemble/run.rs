@@ -14,7 +14,7 @@ use super::{
     fleet::{Fleet, Over},
     lanes::Parts,
     plan_change,
-    reload::{self, Beginning, Reloader},
+    reload::{self, Aside, Beginning, Reloader},
     sidecar,
     workshop::Workshop,
 };
@@ -114,6 +114,10 @@ async fn run_with<K: Sink + Roster + 'static>(
     let Beginning { shelf, artifacts, store } = reload::beginning(pipeline).await?;
     let workshop = Arc::new(Workshop::new(pipeline, shapes)?);
     let parts = Parts::gather(&workshop, &artifacts, options, Arc::clone(sink)).await?;
+    let aside = Aside::new().map_err(|cause| RunError::Environment {
+        what: format!("no threads for making plugins ready: {cause}"),
+        hint: "see how many threads this user may have (`ulimit -u`)".to_owned(),
+    })?;
     let reloader = Reloader {
         workshop,
         live: Arc::clone(&parts.live),
@@ -123,6 +127,7 @@ async fn run_with<K: Sink + Roster + 'static>(
         running: artifacts,
         store,
         process: parts.owner.clone(),
+        aside,
     };
     tokio::select! {
         biased;

@@ -52,7 +52,7 @@ pub const METRICS: &[Metric] = &[
     histogram(
         "reconverge_generation_pause_seconds",
         &["lane"],
-        "How long a swap to another generation kept a lane from its next batch: the record in the sink included",
+        "How long a swap to another generation kept a lane from its next batch",
     ),
     counter(
         "reconverge_reloads_refused_total",

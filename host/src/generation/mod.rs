@@ -102,6 +102,12 @@ impl Generation {
         self.ready.lock().expect("no holder panics").clear();
     }
 
+    /// Whether a lane's rules were made and not taken yet.
+    #[must_use]
+    pub fn is_ready(&self, lane: &str) -> bool {
+        self.ready.lock().expect("no holder panics").contains_key(lane)
+    }
+
     /// A lane's rules: those that were made ready, else made now.
     ///
     /// # Errors

@@ -86,6 +86,8 @@ pub(super) struct Committed {
 /// What is to be written, and what it was decided from.
 struct Decided {
     resolved: Resolved,
+    /// The number that its decisions name.
+    generation: i64,
     from: u64,
     asked: Vec<(TableId, u64)>,
     standing: Standing,
@@ -150,12 +152,11 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         &mut self,
         mut batch: Batch,
         claim: &mut K::Claim,
-        generation: &mut i64,
     ) -> Result<Committed, LaneError> {
         let mut may_fall_back = true;
         loop {
             batch.include_relatives(&self.plan);
-            match self.commit_batch(batch, &Work::Pulled, claim, *generation, may_fall_back).await? {
+            match self.commit_batch(batch, &Work::Pulled, claim, may_fall_back).await? {
                 Ended::Committed(committed) => return Ok(*committed),
                 Ended::Pause(again, table, reason) => {
                     self.pause(claim, table, reason).await?;
@@ -166,7 +167,7 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
                 }
                 Ended::Faulted(faulted, faults) => {
                     claim.abandon().await;
-                    may_fall_back = self.fall_back(faults, claim, generation).await?;
+                    may_fall_back = self.fall_back(faults);
                     batch = follow::decoded_again(faulted, &self.decoder);
                 }
             }
@@ -179,13 +180,12 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         &mut self,
         swept: &[(TableId, Vec<Vec<u8>>)],
         claim: &mut K::Claim,
-        generation: i64,
     ) -> Result<Option<Committed>, LaneError> {
         let sequence = claim.checkpoint().sequence;
         let mut batch = Batch { through: sequence, scanned: sequence, ..Batch::default() };
         swept.iter().for_each(|(table, _)| batch.include(*table, &self.plan));
         batch.include_relatives(&self.plan);
-        match self.commit_batch(batch, &Work::Swept(swept), claim, generation, false).await? {
+        match self.commit_batch(batch, &Work::Swept(swept), claim, false).await? {
             Ended::Committed(committed) => Ok(Some(*committed)),
             Ended::Pause(_, table, reason) => self.pause(claim, table, reason).await.map(|()| None),
             Ended::Faulted(..) | Ended::Later(_) | Ended::Refused(_) => Ok(None),
@@ -197,7 +197,6 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         mut batch: Batch,
         work: &Work<'_>,
         claim: &mut K::Claim,
-        generation: i64,
         may_fall_back: bool,
     ) -> Result<Ended, LaneError> {
         let faults_before = self.stages.faults();
@@ -207,7 +206,7 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         let left_out = LeftOut { rows: self.waiting.unwritable.clone(), by_hand, ..LeftOut::default() };
         let mut tries = Tries { left_out, failures: 0, judged: false };
         loop {
-            let decided = self.decided(&batch, work, &prepared, &tries.left_out, claim, generation).await;
+            let decided = self.decided(&batch, work, &prepared, &tries.left_out, claim).await;
             let mut decided = match decided {
                 Err(LaneError::Sink(SinkError::Table(table, cause))) => {
                     return Ok(Ended::Pause(batch, table, cause.to_string()));
@@ -215,8 +214,7 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
                 decided => decided?,
             };
             if !decided.resolved.suspicions.is_empty() && !std::mem::replace(&mut tries.judged, true) {
-                self.suspect(&decided.resolved.suspicions, &mut tries.left_out.changes, claim, generation)
-                    .await?;
+                self.suspect(&decided.resolved.suspicions, &mut tries.left_out.changes, claim).await?;
                 continue;
             }
             let faults = self.stages.faults() - faults_before;
@@ -243,6 +241,7 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
             let unwritable = still_unwritable(&tries.left_out.rows, &writes);
             match claim.commit(writes).await {
                 Ok(checkpoint) => {
+                    self.followed.committed(decided.generation, decided.from, self.progress.lane());
                     self.depths.grew_by(grew);
                     self.waiting.unwritable = unwritable;
                     waiting.iter().for_each(|write| self.waiting.add(write, &self.plan));
@@ -279,7 +278,7 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
 
     /// A committed batch of which nothing was held back is kept for trying a new generation on.
     fn remember(&self, batch: Batch, decided: Decided, is_whole: bool) -> Resolved {
-        let Decided { resolved, from, asked, standing, families } = decided;
+        let Decided { resolved, from, asked, standing, families, .. } = decided;
         if self.recent.is_kept() && is_whole {
             let (lane, deliveries) = (self.settings.claim.lane.to_string(), batch.deliveries);
             self.recent.push(Sample { lane, deliveries, from, asked, standing, families });
@@ -340,7 +339,6 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         prepared: &Prepared,
         left_out: &LeftOut,
         claim: &mut K::Claim,
-        generation: i64,
     ) -> Result<Decided, LaneError> {
         let from = claim.checkpoint().sequence;
         let (keyed, mut wanted) = keys::keyed(batch, &self.plan, from, work.swept());
@@ -349,7 +347,9 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
             wanted.events.clear();
         }
         let asked = if self.recent.is_kept() { generation::asked(&wanted) } else { Vec::new() };
+        wanted.generation = self.followed.unrecorded(&self.settings.claim.owner);
         let standing = claim.begin(wanted).await?;
+        let generation = self.followed.number_in(&standing);
         let mut families = Vec::new();
         let mut decided = resolve::decide(
             batch,
@@ -368,7 +368,7 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
             }
             decided.learn(family);
         }
-        Ok(Decided { resolved: decided.close(), from, asked, standing, families })
+        Ok(Decided { resolved: decided.close(), generation, from, asked, standing, families })
     }
 }
 

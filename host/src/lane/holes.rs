@@ -124,7 +124,6 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         &mut self,
         mut facts: StreamFacts,
         claim: &mut K::Claim,
-        generation: &mut i64,
         report: &mut RunReport,
         mut shutdown: Pin<&mut impl Future<Output = ()>>,
     ) -> Result<Option<StreamFacts>, LaneError> {
@@ -148,16 +147,7 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
             let filling = mirror.filter(|(_, there)| there.first <= found.hole.first);
             if let Some((mirror, there)) = filling {
                 let ended = self
-                    .read_mirror(
-                        mirror,
-                        &there,
-                        &found,
-                        recorded.id,
-                        claim,
-                        generation,
-                        report,
-                        shutdown.as_mut(),
-                    )
+                    .read_mirror(mirror, &there, &found, recorded.id, claim, report, shutdown.as_mut())
                     .await?;
                 if ended {
                     return Ok(None);
@@ -206,7 +196,6 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         found: &Found,
         id: i64,
         claim: &mut K::Claim,
-        generation: &mut i64,
         report: &mut RunReport,
         shutdown: Pin<&mut impl Future<Output = ()>>,
     ) -> Result<bool, LaneError> {
@@ -219,7 +208,7 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
             Until::Sequence(asked) => asked.min(last),
             Until::Forever => last,
         };
-        self.read(reader, Until::Sequence(until), claim, generation, report, shutdown).await?;
+        self.read(reader, Until::Sequence(until), claim, report, shutdown).await?;
         if claim.checkpoint().sequence.max(claim.checkpoint().scanned) < last {
             return Ok(true);
         }

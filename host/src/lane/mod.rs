@@ -98,8 +98,6 @@ pub struct LaneSettings {
     pub limits: Limits,
     /// How often and how long to try again.
     pub retry: Retry,
-    /// What the plugins are, for the generation's record.
-    pub generation: String,
     /// Whether to go on where the stream has lost messages that were not applied.
     pub continue_over_holes: bool,
     /// The share of the stream's limits at which what is not applied yet counts as near its loss.
@@ -283,16 +281,15 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         mut shutdown: std::pin::Pin<&mut impl Future<Output = ()>>,
     ) -> Result<(), LaneError> {
         let begin = holes::starting_point(claim.checkpoint(), facts);
-        let mut generation =
-            claim.generation(begin, self.settings.generation.clone(), &self.settings.claim.owner).await?;
+        let generation = self.followed.record(begin, &self.settings.claim.owner, claim).await?;
         self.load_waiting(claim).await?;
-        let mended = self.mend(facts.clone(), claim, &mut generation, report, shutdown.as_mut()).await?;
+        let mended = self.mend(facts.clone(), claim, report, shutdown.as_mut()).await?;
         let Some(facts) = mended else { return Ok(()) };
         // What the stream let go was looked at, and was nothing for us.
         let from = claim.checkpoint().sequence.max(facts.first.saturating_sub(1)).min(facts.last);
         let reader = self.source.open(self.settings.claim.lane.partition, from).await?;
         tracing::info!(lane = %self.settings.claim.lane, sequence = from, generation, "lane.claimed");
         self.progress.claimed(claim.checkpoint(), &facts);
-        self.read(reader, self.settings.until, claim, &mut generation, report, shutdown).await
+        self.read(reader, self.settings.until, claim, report, shutdown).await
     }
 }

@@ -16,7 +16,10 @@ use crate::{
 };
 
 use super::{
-    End, IDLE, Lane, LaneError, RunReport, Until, batches::Batches, commit::Committed, follow,
+    End, IDLE, Lane, LaneError, RunReport, Until,
+    batches::Batches,
+    commit::Committed,
+    follow::{self, Coming},
     tidying::Tidying,
 };
 
@@ -42,6 +45,7 @@ struct Reading<R> {
     /// When the sink was last told how far the lane is.
     told_at: Instant,
     ahead: Option<Ahead>,
+    coming: Coming,
 }
 
 /// A batch that was decoded while another was in its transaction.
@@ -52,6 +56,12 @@ struct Ahead {
 }
 
 impl Ahead {
+    /// What it was decoded by, where it holds anything.
+    fn decoder(&self) -> Option<&Arc<Decoder>> {
+        let holds_any = self.batch.as_ref().is_ok_and(|batch| !batch.deliveries.is_empty());
+        holds_any.then_some(&self.under)
+    }
+
     /// The same messages under these rules: decoded again where they were decoded under others.
     fn under(self, decoder: &Arc<Decoder>) -> Ahead {
         if Arc::ptr_eq(&self.under, decoder) {
@@ -92,7 +102,6 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         reader: S::Reader,
         until: Until,
         claim: &mut K::Claim,
-        generation: &mut i64,
         report: &mut RunReport,
         shutdown: Pin<&mut impl Future<Output = ()>>,
     ) -> Result<(), LaneError> {
@@ -105,8 +114,9 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
             opened: now,
             told_at: now,
             ahead: None,
+            coming: Coming::default(),
         };
-        self.batches(&mut reading, claim, generation, report, shutdown).await?;
+        self.batches(&mut reading, claim, report, shutdown).await?;
         Ok(reading.tidying.tidy(claim).await?)
     }
 
@@ -114,7 +124,6 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         &mut self,
         reading: &mut Reading<S::Reader>,
         claim: &mut K::Claim,
-        generation: &mut i64,
         report: &mut RunReport,
         mut shutdown: Pin<&mut impl Future<Output = ()>>,
     ) -> Result<(), LaneError> {
@@ -124,7 +133,7 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         loop {
             if looked_at.is_none_or(|at| at.elapsed() >= SWEEP) {
                 let _calling = ends.call(End::Sink);
-                self.look_after(claim, *generation, report).await?;
+                self.look_after(claim, report).await?;
                 // An operator may have begun one since.
                 if reading.learn_epochs(&claim.epochs().await?.starts) {
                     tracing::info!(lane = %self.settings.claim.lane, "epoch.learnt");
@@ -134,8 +143,9 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
             if reading.until.is_reached(claim.checkpoint().scanned.max(claim.checkpoint().sequence)) {
                 return Ok(());
             }
-            self.swap(reading, claim, generation).await?;
-            if self.is_over_limit(claim).await? {
+            let is_full = self.is_over_limit(claim).await?;
+            self.swap(&mut reading.coming, reading.ahead.as_ref().and_then(Ahead::decoder), is_full);
+            if is_full {
                 tokio::select! {
                     biased;
                     () = shutdown.as_mut() => return Ok(()),
@@ -161,46 +171,24 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
             if !self.let_others_go_before(batch.through, claim, shutdown.as_mut()).await? {
                 return Ok(());
             }
-            self.apply((batch, decoder), reading, claim, generation, report).await?;
+            self.apply(batch, reading, claim, report).await?;
         }
-    }
-
-    /// Takes the generation that is live now. What was read ahead is decoded again here and not later, so that what is
-    /// measured is all that the swap keeps a batch waiting.
-    async fn swap(
-        &mut self,
-        reading: &mut Reading<S::Reader>,
-        claim: &mut K::Claim,
-        generation: &mut i64,
-    ) -> Result<(), LaneError> {
-        let (begun, from) = (Instant::now(), self.followed.number());
-        self.follow(claim, generation).await?;
-        if self.followed.number() == from {
-            return Ok(());
-        }
-        reading.ahead = reading.ahead.take().map(|ahead| ahead.under(&self.decoder));
-        let (lane, pause) = (self.settings.claim.lane.to_string(), begun.elapsed());
-        let pause_us = u64::try_from(pause.as_micros()).unwrap_or(u64::MAX);
-        tracing::info!(lane = %lane, generation = *generation, pause_us, "generation.swapped");
-        metrics::histogram!("reconverge_generation_pause_seconds", "lane" => lane)
-            .record(pause.as_secs_f64());
-        Ok(())
     }
 
     /// Commits a batch, and decodes the next one meanwhile.
     async fn apply(
         &mut self,
-        (batch, decoder): (Batch, Arc<Decoder>),
+        batch: Batch,
         reading: &mut Reading<S::Reader>,
         claim: &mut K::Claim,
-        generation: &mut i64,
         report: &mut RunReport,
     ) -> Result<(), LaneError> {
         let progress = Arc::clone(&self.progress);
         progress.in_flight(batch.payload_bytes() + reading.batches.held_bytes());
         let newest = Tidying::newest(&batch);
+        let decoder = Arc::clone(reading.coming.decoder().unwrap_or(&self.decoder));
         let calling = progress.ends().call(End::Sink);
-        let committing = self.commit(batch, claim, generation);
+        let committing = self.commit(batch, claim);
         let (committed, decoded) = tokio::join!(committing, reading.batches.decoded_ahead(&decoder));
         drop(calling);
         let ahead = decoded.as_ref().map_or(0, Batch::payload_bytes);
@@ -232,6 +220,12 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         let ends = self.progress.ends();
         let _calling = ends.call(End::Sink);
         claim.idle(scanned).await?;
+        if self.followed.unrecorded("").is_some() {
+            // No batch has come to do it.
+            let sequence = claim.checkpoint().sequence;
+            let generation = self.followed.record(sequence, &self.settings.claim.owner, claim).await?;
+            tracing::info!(lane = %self.settings.claim.lane, generation, sequence, "generation.recorded");
+        }
         ends.went_well(End::Sink, &self.settings.retry);
         self.progress.committed(claim.checkpoint());
         reading.told_at = Instant::now();

@@ -72,7 +72,6 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         found: &[Suspected],
         refused: &mut HashMap<ChangeIndex, Refusal>,
         claim: &mut K::Claim,
-        generation: i64,
     ) -> Result<(), LaneError> {
         claim.abandon().await;
         let known = claim.epochs().await?;
@@ -84,7 +83,7 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
             }
             Judged::Halt(source, keys, first) => (source, keys, first),
         };
-        let sequence = claim.checkpoint().sequence;
+        let (sequence, generation) = (claim.checkpoint().sequence, claim.checkpoint().generation);
         claim.begin(Wanted { from: sequence, ..Wanted::default() }).await?;
         let suspicions = found.iter().map(|s| s.suspicion.clone()).collect();
         let writes =

@@ -42,7 +42,6 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
     pub(super) async fn look_after(
         &mut self,
         claim: &mut K::Claim,
-        generation: i64,
         report: &mut RunReport,
     ) -> Result<(), LaneError> {
         let again = self.waiting.paused_are(claim.paused().await?, &self.plan);
@@ -52,9 +51,9 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
             return Err(LaneError::Resumed { tables: names.join(", "), report: Box::default() });
         }
         claim.set_aside(self.waiting.aside().clone());
-        self.carry_out(claim, generation, report).await?;
-        self.release_due(claim, generation, report).await?;
-        self.sweep(claim, generation, report).await?;
+        self.carry_out(claim, report).await?;
+        self.release_due(claim, report).await?;
+        self.sweep(claim, report).await?;
         self.count_depths(claim).await
     }
 
@@ -107,18 +106,13 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
     }
 
     /// Decides the changes whose time has come, in stream order.
-    async fn release_due(
-        &mut self,
-        claim: &mut K::Claim,
-        generation: i64,
-        report: &mut RunReport,
-    ) -> Result<(), LaneError> {
+    async fn release_due(&mut self, claim: &mut K::Claim, report: &mut RunReport) -> Result<(), LaneError> {
         loop {
             let due = self.waiting.due(now(), RELEASED_MAX, &self.plan);
             if due.is_empty() {
                 return Ok(());
             }
-            self.release_these(due, claim, generation, report).await?;
+            self.release_these(due, claim, report).await?;
         }
     }
 
@@ -126,7 +120,6 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         &mut self,
         mut ids: Vec<WaitingId>,
         claim: &mut K::Claim,
-        generation: i64,
         report: &mut RunReport,
     ) -> Result<(), LaneError> {
         let mut sequences: Vec<u64> = ids.iter().map(|id| id.sequence).collect();
@@ -141,7 +134,7 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
             let released = Released::of(&kept, &ids, &tried);
             let mut batch = released.batch(&self.decoder, claim.checkpoint().sequence);
             batch.include_relatives(&self.plan);
-            match self.commit_batch(batch, &Work::Released(&released), claim, generation, false).await? {
+            match self.commit_batch(batch, &Work::Released(&released), claim, false).await? {
                 Ended::Committed(committed) => {
                     ids.iter().for_each(|id| self.waiting.remove(id, &self.plan));
                     for id in &tried {
@@ -180,12 +173,7 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
     }
 
     /// The guarantee behind the wake-up that a parent's transaction gives: kept rows whose parent stands go in.
-    async fn sweep(
-        &mut self,
-        claim: &mut K::Claim,
-        generation: i64,
-        report: &mut RunReport,
-    ) -> Result<(), LaneError> {
+    async fn sweep(&mut self, claim: &mut K::Claim, report: &mut RunReport) -> Result<(), LaneError> {
         if self.plan.tables.iter().all(|t| t.depends_on.is_empty()) {
             return Ok(());
         }
@@ -202,7 +190,7 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
             if swept.is_empty() || swept == last {
                 return Ok(());
             }
-            match self.commit_swept(&swept, claim, generation).await? {
+            match self.commit_swept(&swept, claim).await? {
                 Some(committed) => report.add(&committed.resolved, &self.plan),
                 None => return Ok(()),
             }

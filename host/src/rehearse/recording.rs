@@ -1,5 +1,6 @@
 //! A recording of a stream: a file with a JSON object a line (`seq`, `subject`, `headers`, `data`), plain or gzip, in
-//! stream order; `"encoding": "base64"` marks a payload that is no UTF-8.
+//! stream order; `"encoding": "base64"` marks a payload that is no UTF-8. Or a dump of Debezium's own events, one a line, with
+//! schemas or without, as its file sink or a console consumer writes them: then the line is the message.
 
 use std::{
     collections::BTreeMap,
@@ -51,6 +52,38 @@ struct Line {
     encoding: Option<String>,
 }
 
+/// What tells an event of Debezium: where it comes from. With schemas it lies in `payload`.
+#[derive(Deserialize)]
+struct Dumped {
+    #[serde(default)]
+    payload: Option<Origin>,
+    #[serde(default)]
+    source: Option<Place>,
+}
+
+#[derive(Deserialize)]
+struct Origin {
+    source: Place,
+}
+
+/// Debezium's `source`: its name, and the table; a database without schemas names itself in their place.
+#[derive(Deserialize)]
+struct Place {
+    name: String,
+    #[serde(default)]
+    schema: Option<String>,
+    #[serde(default)]
+    db: Option<String>,
+    table: String,
+}
+
+/// The subject that Debezium publishes an event under; `None` where the line is none of its events.
+fn subject_of(line: &str) -> Option<String> {
+    let dumped: Dumped = serde_json::from_str(line).ok()?;
+    let Place { name, schema, db, table } = dumped.payload.map(|origin| origin.source).or(dumped.source)?;
+    Some(format!("{name}.{}.{table}", schema.or(db)?))
+}
+
 /// Reads a recording up to sequence `through`. `at` stands for the stream's time of the messages, which a recording does
 /// not have.
 ///
@@ -63,15 +96,28 @@ pub fn read(path: &Path, through: u64, at: i64) -> Result<Vec<Delivery>, Recordi
     let text: Box<dyn Read> =
         if is_packed { Box::new(MultiGzDecoder::new(opened)) } else { Box::new(opened) };
     let mut deliveries = Vec::new();
-    for (line, text) in (1..).zip(BufReader::new(text).lines()) {
+    for (line, text) in (1_u64..).zip(BufReader::new(text).lines()) {
         let text = text.map_err(file)?;
         if text.trim().is_empty() {
             continue;
         }
+        if text.trim() == "null" {
+            // The tombstone that follows a delete in a dump says nothing more.
+            continue;
+        }
+        if let Some(subject) = subject_of(&text) {
+            if line > through {
+                break;
+            }
+            let (sequence, headers, payload) = (line, Vec::new(), Bytes::from(text));
+            deliveries.push(Delivery { sequence, subject, headers, payload, published_at: at });
+            continue;
+        }
+        let line = usize::try_from(line).unwrap_or(usize::MAX);
         let wrong = |what: String| RecordingError::Line { path: path.to_owned(), line, what };
         let read: Line = serde_json::from_str(&text).map_err(|cause| {
             wrong(format!(
-                "{:?} error at column {}; it has seq, subject, headers, data",
+                "{:?} error at column {}; it has seq, subject, headers, data, or is an event of Debezium",
                 cause.classify(),
                 cause.column()
             ))
@@ -119,6 +165,22 @@ mod tests {
             );
         }
         assert_eq!(read(plain.path(), 1, 7).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_dump_of_debeziums_events_is_a_recording() {
+        let lines = [
+            r#"{"before":null,"after":{"id":1},"source":{"name":"us-east","db":"wfm","schema":"public","table":"t"},"op":"c"}"#,
+            "null",
+            r#"{"schema":{},"payload":{"after":{"id":1},"source":{"name":"us-west","db":"wfm","table":"t"},"op":"c"}}"#,
+        ];
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), lines.join("\n")).unwrap();
+        let found = read(file.path(), u64::MAX, 7).unwrap();
+        let told: Vec<_> = found.iter().map(|d| (d.sequence, d.subject.as_str(), &d.payload[..])).collect();
+        let [first, _, third] = lines;
+        assert_eq!(told, [(1, "us-east.public.t", first.as_bytes()), (3, "us-west.wfm.t", third.as_bytes())]);
+        assert_eq!(read(file.path(), 2, 7).unwrap().len(), 1);
     }
 
     #[test]

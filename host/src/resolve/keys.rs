@@ -43,8 +43,12 @@ pub struct KeyedTable {
 #[must_use]
 pub fn keyed(batch: &Batch, plan: &Plan, from: u64, swept: &[(TableId, Vec<Vec<u8>>)]) -> (Keyed, Wanted) {
     let mut keyed = Keyed::default();
-    let mut wanted =
-        Wanted { from, tables: Vec::with_capacity(batch.tables.len()), events: repeats::asked(batch) };
+    let mut wanted = Wanted {
+        from,
+        tables: Vec::with_capacity(batch.tables.len()),
+        events: repeats::asked(batch),
+        generation: None,
+    };
     for table in &batch.tables {
         let rules = plan.table(table.table);
         let swept = swept.iter().filter(|(swept, _)| *swept == table.table).flat_map(|(_, keys)| keys);

@@ -155,6 +155,11 @@ fn exports(manifest: &Manifest, row: &[Column], writes: &[Column]) -> String {
     let [name, version, schema, extensions] =
         [&manifest.name, &manifest.version, &manifest.config_schema, &manifest.extensions]
             .map(|words| serde_json::Value::from(words.as_str()).to_string());
+    let named = |of: &dyn Fn(&Column) -> bool| {
+        row.iter().filter(|column| of(column)).map(|column| column.name.as_str()).collect::<Vec<_>>()
+    };
+    let promises = serde_json::json!({ "not-null": named(&|c| !c.optional), "sent": named(&|_| true) });
+    let promises = serde_json::Value::from(promises.to_string()).to_string();
     let is_merge = manifest.stage == Stage::Merge;
     let sides = if is_merge { "[\"after\", \"current\"]" } else { "[\"after\"]" };
     let out = if writes.is_empty() { "" } else { ", out" };
@@ -201,7 +206,7 @@ export function open(config: usize, length: u32, _tables: usize, tables: u32): u
   begin();
   configuration = String.UTF8.decodeUnsafe(config, length);
   keepGiven();
-  return end(openAs(tables, {sides}, [{}], [{}]));
+  return end(openAs(tables, {sides}, [{}], [{}], {promises}));
 }}
 export function run(_table: u32, rows: u32, block: usize, length: u32): usize {{
   begin();

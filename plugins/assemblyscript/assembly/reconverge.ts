@@ -163,14 +163,15 @@ function specs(at: usize, sides: StaticArray<string>, columns: StaticArray<Spec>
   }
   list(at, made, sides.length * columns.length);
 }
-export function openAs(tables: u32, sides: StaticArray<string>, reads: StaticArray<Spec>, writes: StaticArray<Spec>): usize {
+// `promises` is what the contract says beyond types: JSON text, by which `reconverge plugin laws` makes its rows.
+export function openAs(tables: u32, sides: StaticArray<string>, reads: StaticArray<Spec>, writes: StaticArray<Spec>, promises: string): usize {
   const contracts = keep(28 * tables), at = keep(12);
   for (let t: u32 = 0; t < tables; t++) {
     const contract = contracts + 28 * t;
     store<u32>(contract, t);
     specs(contract + 4, sides, reads);
     specs(contract + 12, ["after"], writes);
-    words(contract + 20, "");
+    words(contract + 20, promises);
   }
   list(at + 4, contracts, tables);
   return at;

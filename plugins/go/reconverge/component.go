@@ -88,7 +88,7 @@ func open(config, length, _, tables uint32) uint32 {
 		contracts.word(t)
 		contracts.list(specs(plugin.reads), len(plugin.reads))
 		contracts.list(specs(plugin.writes), len(plugin.writes))
-		contracts.text("")
+		contracts.text(plugin.promises)
 	}
 	a := area{0}
 	a.list(contracts, int(tables))

@@ -11,6 +11,7 @@ package reconverge
 import (
 	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
 )
 
@@ -67,6 +68,7 @@ type spec struct{ side, name, logical string }
 var plugin struct {
 	Plugin
 	reads, writes []spec
+	promises      string
 	run           func(rows int, block []byte) (*answer, error)
 }
 
@@ -90,6 +92,7 @@ func MergeWriting[R, W any](about Plugin, decide func(incoming, current *R) Verd
 	plugin.Plugin = about
 	plugin.reads = append(shape.specs("after"), shape.specs("current")...)
 	plugin.writes = writes.specs("after")
+	plugin.promises = shape.promises()
 	plugin.run = func(rows int, block []byte) (*answer, error) {
 		after, err := shape.open(block, rows, 0)
 		if err != nil {
@@ -122,6 +125,7 @@ func rows[R, W any](about Plugin, decide func(row *R) Verdict) {
 	shape, writes := shapeOf[R](), shapeOf[W]()
 	plugin.Plugin = about
 	plugin.reads, plugin.writes = shape.specs("after"), writes.specs("after")
+	plugin.promises = shape.promises()
 	plugin.run = func(rows int, block []byte) (*answer, error) {
 		columns, err := shape.open(block, rows, 0)
 		if err != nil {
@@ -191,6 +195,20 @@ func layoutOf(column reflect.Type) (uint32, string) {
 		return packed, "bytes"
 	}
 	return 0, ""
+}
+
+// promises is what the contract says beyond types: columns that are never null where the rule is to decide, and those that
+// are sent. `reconverge plugin laws` makes its rows by it.
+func (s shape) promises() string {
+	var plain, sent []string
+	for _, f := range s {
+		name := strconv.Quote(f.name)
+		if !f.optional {
+			plain = append(plain, name)
+		}
+		sent = append(sent, name)
+	}
+	return `{"not-null":[` + strings.Join(plain, ",") + `],"sent":[` + strings.Join(sent, ",") + `]}`
 }
 
 func (s shape) specs(side string) []spec {

@@ -5,6 +5,7 @@ pub mod database;
 pub mod sink;
 mod epochs;
 mod events;
+mod generation;
 mod family;
 mod waiting;
 mod by_hand;

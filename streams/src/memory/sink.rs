@@ -7,7 +7,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::{
     database::{Contents, MemoryDatabase, NamedSeen, Remembered, is_local},
-    epochs, events, holes,
+    epochs, events, generation, holes,
     shapes::shape,
     waiting,
     write::write,
@@ -27,7 +27,8 @@ use crate::{
     roster::{LaneStart, Takeover},
     sink::{Cause, Claim, ClaimRequest, CommitError, Problem, Sink, SinkError, TableName},
     standing::{
-        Kept, LocalWrite, Standing, StandingKey, StandingKind, StandingTable, Version, Wanted, WantedTable,
+        Kept, LocalWrite, NewGeneration, Standing, StandingKey, StandingKind, StandingTable, Version, Wanted,
+        WantedTable,
     },
     table::{TableId, TableShape},
     text,
@@ -58,6 +59,8 @@ pub struct MemoryClaim {
     pub(super) aside: Aside,
     /// The open transaction: nobody else reads or writes.
     open: Option<OwnedMutexGuard<Contents>>,
+    /// The generation that its commit records.
+    numbered: Option<GenerationRecord>,
 }
 
 impl Sink for MemorySink {
@@ -110,7 +113,7 @@ impl Sink for MemorySink {
         }
         waiting::pause_unlike(&mut state, &request);
         let (database, aside) = (self.database.clone(), Aside::new());
-        Ok(MemoryClaim { database, request, checkpoint, aside, open: None })
+        Ok(MemoryClaim { database, request, checkpoint, aside, open: None, numbered: None })
     }
 }
 
@@ -162,6 +165,11 @@ impl Claim for MemoryClaim {
             standing.tables.push(self.stands(&state, table)?);
         }
         standing.events = events::seen(&state, &self.request, &asked.events);
+        self.numbered = None;
+        if let Some(new) = &asked.generation {
+            let (id, record) = generation::numbered(&state, &self.checkpoint.lane, asked.from, new);
+            (standing.generation, self.numbered) = (Some(id), record);
+        }
         self.open = Some(state);
         Ok(standing)
     }
@@ -188,6 +196,7 @@ impl Claim for MemoryClaim {
         let lease_until = Some(now(&state) + lease(&self.request));
         let checkpoint = Checkpoint { lease_until, ..self.checkpoint.after(&writes) };
         after.checkpoints.insert(checkpoint.lane.clone(), checkpoint.clone());
+        after.generations.extend(self.numbered.take());
         *state = after;
         self.checkpoint = checkpoint.clone();
         Ok(checkpoint)
@@ -223,17 +232,9 @@ impl Claim for MemoryClaim {
     async fn generation(&mut self, from_sequence: u64, plugins: String, by: &str) -> Result<i64, SinkError> {
         let mut state = self.database.state.lock().await;
         self.fenced(&state)?;
-        let plugins: serde_json::Value = serde_json::from_str(&plugins).unwrap_or(plugins.into());
-        let lane = &self.checkpoint.lane;
-        let newest = state.generations.iter().rev().find(|g| g.lane == *lane);
-        if let Some(known) = newest.filter(|g| g.plugins == plugins) {
-            return Ok(known.id);
-        }
-        let id = i64::try_from(state.generations.len()).unwrap_or(i64::MAX) + 1;
-        let at = text::format_timestamp(now(&state));
-        let generation =
-            GenerationRecord { id, lane: lane.clone(), from_sequence, plugins, at, by: by.into() };
-        state.generations.push(generation);
+        let new = NewGeneration { plugins, by: by.into() };
+        let (id, record) = generation::numbered(&state, &self.checkpoint.lane, from_sequence, &new);
+        state.generations.extend(record);
         Ok(id)
     }
 

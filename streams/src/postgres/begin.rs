@@ -15,7 +15,7 @@ use crate::{
 
 use super::{
     cells::{self, Unlike},
-    claim::{Facts, PostgresClaim},
+    claim::{self, Facts, PostgresClaim},
     events,
     fate::{self, Fate},
     kept, lane,
@@ -46,13 +46,20 @@ type Stood = (Vec<StandingTable>, Vec<Vec<Known>>);
 /// What the two statements of each table found: versions, rows.
 type FoundRows = Vec<[Vec<Row>; 2]>;
 
-/// What the first round of questions found.
-struct Asked {
+/// What the server said beside the rows.
+struct Said {
     /// The transaction's own.
     xid: u32,
-    found: FoundRows,
     /// Events that were seen before.
     events: Vec<Event>,
+    /// The number of a new generation.
+    generation: Option<i64>,
+}
+
+/// What the first round of questions found.
+struct Asked {
+    said: Said,
+    found: FoundRows,
     /// By target: the commit time up to which tombstones may have gone.
     horizons: Vec<(i16, Micros)>,
 }
@@ -92,9 +99,9 @@ impl PostgresClaim {
             self.connected().await?;
             self.as_planned().await?;
             let not_begun = match self.stand(&wanted, &picked).await {
-                Ok(((tables, known), xid, events)) => {
+                Ok(((tables, known), Said { xid, events, generation })) => {
                     return Ok((
-                        Standing { tables, events },
+                        Standing { tables, events, generation },
                         Open { wanted, known, xid, families: Vec::new() },
                     ));
                 }
@@ -137,14 +144,14 @@ impl PostgresClaim {
         &mut self,
         wanted: &Wanted,
         picked: &[Option<Vec<u32>>],
-    ) -> Result<(Stood, u32, Vec<Event>), NotBegun> {
-        let Asked { xid, found, events, horizons } = self.ask(wanted, picked).await?;
+    ) -> Result<(Stood, Said), NotBegun> {
+        let Asked { said, found, horizons } = self.ask(wanted, picked).await?;
         let (mut tables, known) = self.put_together(&wanted.tables, picked, found).await?;
         for (standing, table) in tables.iter_mut().zip(&wanted.tables) {
             let id = self.facts.target(table.table).id;
             standing.too_old_through = horizons.iter().find(|(target, _)| *target == id).map(|(_, at)| *at);
         }
-        Ok(((tables, known), xid, events))
+        Ok(((tables, known), said))
     }
 
     /// What was found, as what stands; what has to be asked besides is asked: kept rows, times of local writes.
@@ -193,6 +200,10 @@ impl PostgresClaim {
         let gate = [standing::gate_key(&self.facts.lane)];
         let [epoch, from] = [self.checkpoint.epoch, wanted.from.cast_signed()].map(Param::Int8);
         let mut calls = vec![Call { statement, params: vec![Param::Text(&self.facts.lane), epoch, from] }];
+        if let Some(new) = &wanted.generation {
+            let statement = self.session.prepare(claim::NUMBER_GENERATION).await.map_err(server)?;
+            calls.push(Call { statement, params: claim::numbering(&self.facts.lane, wanted.from, new) });
+        }
         let asked = questions(&mut self.session, &self.facts, &wanted.tables, picked, &gate).await;
         calls.extend(asked?);
         if !wanted.events.is_empty() {
@@ -209,6 +220,8 @@ impl PostgresClaim {
         let xid =
             lock.first().map(|row| cells::raw(row, 0)).transpose()?.flatten().ok_or(NotBegun::Fenced)?;
         let xid = cells::xid(xid)?;
+        let numbered = if wanted.generation.is_some() { next().map_err(server)? } else { None };
+        let generation = numbered.and_then(|rows| rows.first().map(|row| row.get(0)));
         let found = answers(&wanted.tables, &mut results)?;
         let seen = match wanted.events.is_empty() {
             true => Vec::new(),
@@ -216,7 +229,8 @@ impl PostgresClaim {
         };
         let horizons = results.next().transpose().map_err(server)?.unwrap_or_default();
         let horizons = horizons.iter().map(|row| (row.get(0), row.get(1))).collect();
-        Ok(Asked { xid, found, events: events::seen(&wanted.events, &seen)?, horizons })
+        let events = events::seen(&wanted.events, &seen)?;
+        Ok(Asked { said: Said { xid, events, generation }, found, horizons })
     }
 
     /// When the application's writes committed, as far as the server still knows.

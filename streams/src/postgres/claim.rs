@@ -16,7 +16,7 @@ use crate::{
     hole::{Hole, HoleRecord, Passed, Resume},
     retention::{Retention, Tidied},
     sink::{Claim, ClaimRequest, CommitError, SinkError},
-    standing::{Standing, Wanted},
+    standing::{NewGeneration, Standing, Wanted},
     table::TableId,
     waiting::{Aside, Depth, Paused, Waiting, WaitingWanted},
     writes::Writes,
@@ -175,15 +175,10 @@ impl PostgresClaim {
     async fn number_generation(
         &mut self,
         from_sequence: u64,
-        plugins: &str,
-        by: &str,
+        new: &NewGeneration,
     ) -> Result<Option<i64>, Error> {
         let lock =
             "SELECT 1 FROM reconverge.checkpoint WHERE lane = $1::text AND epoch = $2::bigint FOR UPDATE";
-        let newest = "SELECT id FROM reconverge.generation WHERE lane = $1::text AND plugins = $2::text::jsonb \
-                      AND id = (SELECT max(id) FROM reconverge.generation WHERE lane = $1)";
-        let add = "INSERT INTO reconverge.generation (lane, from_sequence, plugins, by) \
-                   VALUES ($1::text, $2::bigint, $3::text::jsonb, $4::text) RETURNING id";
         self.in_transaction = true;
         self.session.say("BEGIN").await?;
         let ours = self
@@ -193,19 +188,27 @@ impl PostgresClaim {
         if ours.is_empty() {
             return Ok(None);
         }
-        let mut rows =
-            self.session.query(newest, vec![Param::Text(&self.facts.lane), Param::Text(plugins)]).await?;
-        if rows.is_empty() {
-            let from = Param::Int8(from_sequence.cast_signed());
-            rows = self
-                .session
-                .query(add, vec![Param::Text(&self.facts.lane), from, Param::Text(plugins), Param::Text(by)])
-                .await?;
-        }
+        let numbered = numbering(&self.facts.lane, from_sequence, new);
+        let rows = self.session.query(NUMBER_GENERATION, numbered).await?;
         self.session.say("COMMIT").await?;
         self.in_transaction = false;
         Ok(rows.first().map(|row| row.get(0)))
     }
+}
+
+/// Finds the newest generation of a lane where it is of these plugins, and else records them as the next; under the lock
+/// of the lane's checkpoint. A lane says it when it is claimed, so that it is prepared when a batch says it again.
+pub(super) const NUMBER_GENERATION: &str = "WITH newest AS (SELECT id, plugins FROM reconverge.generation \
+      WHERE id = (SELECT max(id) FROM reconverge.generation WHERE lane = $1::text)), \
+    same AS (SELECT id FROM newest WHERE plugins = $3::text::jsonb), \
+    added AS (INSERT INTO reconverge.generation (lane, from_sequence, plugins, by) \
+      SELECT $1::text, $2::bigint, $3::text::jsonb, $4::text WHERE NOT EXISTS (SELECT 1 FROM same) RETURNING id) \
+    SELECT id FROM same UNION ALL SELECT id FROM added";
+
+/// The parameters of [`NUMBER_GENERATION`].
+pub(super) fn numbering<'a>(lane: &'a str, from_sequence: u64, new: &'a NewGeneration) -> Vec<Param<'a>> {
+    let from = Param::Int8(from_sequence.cast_signed());
+    vec![Param::Text(lane), from, Param::Text(&new.plugins), Param::Text(&new.by)]
 }
 
 /// A lane's connection.
@@ -283,7 +286,8 @@ impl Claim for PostgresClaim {
     async fn generation(&mut self, from_sequence: u64, plugins: String, by: &str) -> Result<i64, SinkError> {
         self.abandon().await;
         self.connected().await?;
-        let number = self.number_generation(from_sequence, &plugins, by).await;
+        let new = NewGeneration { plugins, by: by.to_owned() };
+        let number = self.number_generation(from_sequence, &new).await;
         self.close().await;
         let number = number.map_err(|e| fate::sink_error(&e, "recording the generation"))?;
         number.ok_or_else(|| SinkError::Fenced(self.facts.lane.clone()))

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::OwnedMutexGuard;
 
 use super::{
@@ -20,7 +20,7 @@ use crate::{
     position::Micros,
     retention::{Retention, Tidied},
     sink::{Cause, Claim, CommitError, SinkError},
-    standing::{Standing, Wanted},
+    standing::{NewGeneration, Standing, Wanted},
     table::TableId,
     waiting::{Aside, Depth, Paused, Waiting, WaitingWanted},
     writes::Writes,
@@ -48,7 +48,8 @@ impl Claim for SqliteClaim {
         }
         let (lane, mut ours) = (Arc::clone(&self.lane), self.checkpoint.clone());
         ours.sequence = asked.from;
-        let begun = self.writer.thread.run(move |conn| begin(conn, &lane, &ours, &asked)).await?;
+        let now = self.clock.now();
+        let begun = self.writer.thread.run(move |conn| begin(conn, &lane, &ours, &asked, now)).await?;
         if begun.is_err() {
             self.turn = None;
         }
@@ -115,22 +116,9 @@ impl Claim for SqliteClaim {
     }
 
     async fn generation(&mut self, from_sequence: u64, plugins: String, by: &str) -> Result<i64, SinkError> {
-        let (lane, by, now) = (self.lane.name.clone(), by.to_owned(), self.clock.now());
-        self.fenced(move |conn| {
-            let newest =
-                "SELECT id, plugins FROM reconverge_generation WHERE lane = ?1 ORDER BY id DESC LIMIT 1";
-            let newest: Option<(i64, String)> =
-                conn.query_row(newest, [&lane], |r| Ok((r.get(0)?, r.get(1)?))).optional()?;
-            if let Some((id, known)) = newest
-                && known == plugins
-            {
-                return Ok(id);
-            }
-            let insert = "INSERT INTO reconverge_generation (lane, from_sequence, plugins, at, by)
-                          VALUES (?1, ?2, ?3, ?4, ?5) RETURNING id";
-            conn.query_row(insert, (&lane, history::stored(from_sequence), &plugins, now, &by), |r| r.get(0))
-        })
-        .await
+        let (lane, now) = (self.lane.name.clone(), self.clock.now());
+        let new = NewGeneration { plugins, by: by.to_owned() };
+        self.fenced(move |conn| history::number_generation(conn, &lane, from_sequence, &new, now)).await
     }
 
     async fn waiting(&mut self, asked: WaitingWanted) -> Result<Vec<Waiting>, SinkError> {
@@ -230,7 +218,13 @@ fn roll_back(conn: &Connection, lane: &Lane) {
     lane.forget_sources();
 }
 
-fn begin(conn: &Connection, lane: &Lane, ours: &Checkpoint, asked: &Wanted) -> Result<Standing, SinkError> {
+fn begin(
+    conn: &Connection,
+    lane: &Lane,
+    ours: &Checkpoint,
+    asked: &Wanted,
+    now: Micros,
+) -> Result<Standing, SinkError> {
     let failed = |e: rusqlite::Error| errors::sink_error("the batch's transaction could not be opened", &e);
     roll_back_forgotten(conn, lane);
     conn.execute_batch("BEGIN IMMEDIATE").map_err(failed)?;
@@ -239,6 +233,11 @@ fn begin(conn: &Connection, lane: &Lane, ours: &Checkpoint, asked: &Wanted) -> R
         Ok(false) => Err(SinkError::Fenced(lane.name.clone())),
         Ok(true) => standing::read(conn, lane, asked).map_err(|unread| unreadable(lane, &unread)),
     };
+    let stands = stands.and_then(|stands| {
+        let number = |new| history::number_generation(conn, &lane.name, asked.from, new, now);
+        let generation = asked.generation.as_ref().map(number).transpose().map_err(failed)?;
+        Ok(Standing { generation, ..stands })
+    });
     if stands.is_err() {
         roll_back(conn, lane);
     }

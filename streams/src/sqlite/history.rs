@@ -1,14 +1,15 @@
-//! What a batch leaves beside its rows: decisions, dead letters, suppressed keys and redriven marks, written in
-//! the batch's transaction. Suppressed keys are stored as their HMAC only.
+//! What a batch leaves beside its rows: decisions, the generations that made them, dead letters, suppressed keys and
+//! redriven marks, written in the batch's transaction. Suppressed keys are stored as their HMAC only.
 
 use hmac::{Hmac, KeyInit, Mac};
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 use sha2::Sha256;
 use uuid::Uuid;
 
 use super::lane::Lane;
 use crate::{
     position::Micros,
+    standing::NewGeneration,
     writes::{DeadLetter, Decision, Writes},
 };
 
@@ -51,6 +52,28 @@ pub(super) fn write(conn: &Connection, lane: &Lane, writes: &Writes, now: Micros
         redriven.execute((stream, stored(*sequence), now))?;
     }
     Ok(())
+}
+
+/// The number of a generation that decides from `from_sequence` on: the newest one's where its plugins are the same, and
+/// else that of a new record.
+pub(super) fn number_generation(
+    conn: &Connection,
+    lane: &str,
+    from_sequence: u64,
+    new: &NewGeneration,
+    now: Micros,
+) -> rusqlite::Result<i64> {
+    let newest = "SELECT id, plugins FROM reconverge_generation WHERE lane = ?1 ORDER BY id DESC LIMIT 1";
+    let mut newest = conn.prepare_cached(newest)?;
+    let newest: Option<(i64, String)> =
+        newest.query_row([lane], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    if let Some((id, _)) = newest.filter(|(_, known)| *known == new.plugins) {
+        return Ok(id);
+    }
+    let insert = "INSERT INTO reconverge_generation (lane, from_sequence, plugins, at, by)
+                  VALUES (?1, ?2, ?3, ?4, ?5) RETURNING id";
+    let row = (lane, stored(from_sequence), &new.plugins, now, &new.by);
+    conn.prepare_cached(insert)?.query_row(row, |row| row.get(0))
 }
 
 /// Drops decisions that were made before `oldest`.

@@ -175,7 +175,7 @@ impl<'w, F: Fixture> Batch<'w, F> {
             tables.push(self.world.wanted(table, &keys, &[], self.versions));
             self.writes.tables.push(part.writes(table));
         }
-        (Wanted { from: self.from, tables, events: self.events }, self.writes)
+        (Wanted { from: self.from, tables, events: self.events, generation: None }, self.writes)
     }
 
     /// Begins and commits; the batch must go through.

@@ -102,6 +102,8 @@ macro_rules! every_case {
                 a_redriven_letter_is_closed
                 a_suppressed_key_leaves_no_bytes
                 generations_are_numbered
+                a_generation_is_recorded_with_the_first_batch_that_it_decided_or_not_at_all
+                a_generation_of_a_late_owner_is_not_recorded
                 checkpoints_are_listed_by_pipeline
                 a_key_is_explained;
             holes: a_hole_is_recorded_once_and_listed

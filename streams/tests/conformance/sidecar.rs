@@ -6,9 +6,9 @@ use reconverge_streams::{
     logical::Logical,
     position::Position,
     records::{Query, Records},
-    sink::Claim,
-    standing::StandingKind,
-    writes::{DeadLetter, Decision},
+    sink::{Claim, SinkError},
+    standing::{NewGeneration, StandingKind, Wanted},
+    writes::{DeadLetter, Decision, Writes},
 };
 
 use crate::{
@@ -228,6 +228,53 @@ pub async fn generations_are_numbered<F: Fixture>() {
     assert_eq!(found[2].plugins, serde_json::json!([{"name": "a"}]));
     assert_eq!((found[2].id, found[2].lane.as_str()), (first, "pipe/us/main/0"));
     assert!(world.sink.generations(Some("other")).await.expect("generations").is_empty());
+}
+
+pub async fn a_generation_is_recorded_with_the_first_batch_that_it_decided_or_not_at_all<F: Fixture>() {
+    let world = World::<F>::new(shifts()).await;
+    let mut claim = world.claim().await;
+    let first = claim.generation(0, r#"[{"name":"a"}]"#.into(), "ann").await.expect("ours");
+    let new = |name: &str| {
+        let plugins = format!(r#"[{{"name":"{name}"}}]"#);
+        Some(NewGeneration { plugins, by: "ann".into() })
+    };
+    let recorded = async || {
+        let found = world.sink.generations(None).await.expect("generations");
+        found.iter().map(|g| (g.id, g.from_sequence)).collect::<Vec<_>>()
+    };
+    // Given up before its commit, it leaves no record.
+    let wanted = |from, generation| Wanted { from, generation, ..Wanted::default() };
+    let begun = claim.begin(wanted(0, new("b"))).await.expect("ours");
+    assert!(begun.generation.is_some_and(|number| number > first), "{begun:?}");
+    claim.abandon().await;
+    assert_eq!(recorded().await, [(first, 0)]);
+    // What is recorded keeps its number.
+    assert_eq!(claim.begin(wanted(0, new("a"))).await.expect("ours").generation, Some(first));
+    claim.abandon().await;
+    // One batch without, then one that is the first of another generation.
+    assert_eq!(claim.begin(wanted(0, None)).await.expect("ours").generation, None);
+    let writes = |through, generation| Writes { through, scanned: through, generation, ..Writes::default() };
+    claim.commit(writes(4, first)).await.expect("committed");
+    let number = claim.begin(wanted(4, new("b"))).await.expect("ours").generation.expect("numbered");
+    assert!(number > first);
+    let checkpoint = claim.commit(writes(9, number)).await.expect("committed");
+    assert_eq!((checkpoint.generation, checkpoint.sequence), (number, 9));
+    assert_eq!(recorded().await, [(number, 4), (first, 0)]);
+    claim.commit(writes(9, number)).await.expect_err("nothing is open");
+    assert_eq!(claim.begin(wanted(9, new("b"))).await.expect("ours").generation, Some(number));
+    claim.commit(writes(12, number)).await.expect("committed");
+    assert_eq!(recorded().await, [(number, 4), (first, 0)]);
+}
+
+pub async fn a_generation_of_a_late_owner_is_not_recorded<F: Fixture>() {
+    let world = World::<F>::new(shifts()).await;
+    let mut late = world.claim().await;
+    world.fixture.end_leases().await;
+    let _new = world.claim_as("two").await.expect("the lease is over");
+    let generation = Some(NewGeneration { plugins: "[]".into(), by: "late".into() });
+    let begun = late.begin(Wanted { generation, ..Wanted::default() }).await;
+    assert!(matches!(begun, Err(SinkError::Fenced(_))), "{begun:?}");
+    assert!(world.sink.generations(None).await.expect("generations").is_empty());
 }
 
 pub async fn checkpoints_are_listed_by_pipeline<F: Fixture>() {

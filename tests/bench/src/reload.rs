@@ -71,7 +71,7 @@ pub(crate) fn ask(runtime: &Runtime, scale: &Scale, kinds: &[Kind]) -> Result<An
         lines.push(Line::new(format!("{name}: from one batch to the next"), Unit::Micros, batches));
     }
     let asks = format!(
-        "Hot reload: how long a swap keeps a busy lane from its next batch of {} changes, the record in the sink included",
+        "Hot reload: how long a swap keeps a busy lane from its next batch of {} changes",
         desk::BATCH
     );
     Ok(Answer { question: "reload", asks, lines })

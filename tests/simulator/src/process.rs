@@ -163,7 +163,6 @@ impl<P: Place> Process<P> {
                 jitter: 0,
             }
             .of((self.number, partition)),
-            generation: "[]".into(),
             continue_over_holes: false,
             retention_alarm: 0.5,
             until: Until::Forever,
@@ -228,19 +227,24 @@ impl Environment for NoEnvironment {
     }
 }
 
-/// The plan of a scenario, by the product's own way from a pipeline file.
 fn rules(scenario: &Scenario) -> Arc<ModelRules> {
+    let plan = Arc::new(plan(scenario, Arc::new(Names::default())));
+    let decoder = Arc::new(Decoder::new(Arc::clone(&plan), Options::default()));
+    Arc::new(ModelRules { plan, decoder })
+}
+
+/// The plan of a scenario, by the product's own way from a pipeline file; its names are interned in these.
+#[must_use]
+pub fn plan(scenario: &Scenario, names: Arc<Names>) -> Plan {
     let text = wire::pipeline(scenario);
     let pipeline = config::parse(&text, "simulated.toml".as_ref(), &NoEnvironment)
         .unwrap_or_else(|error| panic!("{error:?}\n{text}"));
     let shapes: Vec<Arc<TableShape>> = (0..scenario.tables.len()).map(|t| Arc::new(shape(t))).collect();
-    let mut plan = assemble::plan_without_plugins(&pipeline, &shapes, Arc::new(Names::default())).unwrap();
+    let mut plan = assemble::plan_without_plugins(&pipeline, &shapes, names).unwrap();
     for table in &mut plan.tables {
         if scenario.plugin && matches!(table.rule, Rule::Greatest(_)) {
             table.rule = Rule::Plugin(vec![RANK]);
         }
     }
-    let plan = Arc::new(plan);
-    let decoder = Arc::new(Decoder::new(Arc::clone(&plan), Options::default()));
-    Arc::new(ModelRules { plan, decoder })
+    plan
 }

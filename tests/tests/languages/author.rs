@@ -71,6 +71,12 @@ impl Author {
         let imports = found["imports"].as_array().unwrap();
         assert!(imports.iter().all(|import| import["given"] == true), "{found}");
         assert_eq!(found["stages"], serde_json::json!(["merge"]));
+        // On a table of the contract's own, as an author has it on the first day: nothing is seen broken.
+        let told = self.done(self.place(), &["plugin", "laws", "schedule-merge", "--cases", "12"]);
+        assert!(
+            told.contains("never null, since the plugin takes no null there: modification_epoch"),
+            "{told}"
+        );
         if let Some(own) = self.own_tests() {
             self.shell(&folder, own);
         }

@@ -3,9 +3,9 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use tokio::{task::spawn_blocking, time::Instant};
+use tokio::time::Instant;
 
-use super::{Artifacts, deployment::Deployment};
+use super::{Artifacts, aside::Aside, deployment::Deployment};
 use crate::generation::{Compared, Generation, Live, Promotion, Recent, Rules, Verdict};
 
 /// See the module.
@@ -48,7 +48,7 @@ impl Candidate {
     }
 
     /// Tries it on what was committed since the last time, and says what is to become of it.
-    pub(super) async fn tried(&mut self, recent: &Recent, live: &Arc<Live>) -> Verdict {
+    pub(super) async fn tried(&mut self, recent: &Recent, live: &Arc<Live>, aside: &Aside) -> Verdict {
         let (samples, next, missed) = recent.since(self.next_sample);
         let is_first = self.next_sample == 0;
         self.next_sample = next;
@@ -60,7 +60,7 @@ impl Candidate {
         }
         let (mut pairs, mut compared) = (std::mem::take(&mut self.pairs), std::mem::take(&mut self.compared));
         let (generation, live) = (Arc::clone(&self.generation), Arc::clone(live));
-        let tried = spawn_blocking(move || {
+        let tried = aside.run(move || {
             for sample in samples {
                 if !pairs.contains_key(&sample.lane) {
                     let both = live.of(&sample.lane).fresh_rules(&sample.lane);

@@ -3,6 +3,7 @@
 //! of the bytes, the workshop makes a generation of them that decides golden contests as they say, `candidate` tries it
 //! on recent batches, and `publish` puts it into [`Live`]. What failed on the way is told and changes nothing; what fails after it is taken back by its lane.
 
+mod aside;
 mod beginning;
 mod candidate;
 mod deployment;
@@ -30,6 +31,7 @@ use crate::{
 use super::{RunError, workshop::Workshop};
 
 pub(super) use self::{
+    aside::Aside,
     beginning::{Beginning, beginning},
     shelf::{Artifacts, Placed, Shelf, Split},
 };
@@ -57,6 +59,8 @@ pub(super) struct Reloader {
     pub(super) store: Option<PluginStore>,
     /// This process, in reports.
     pub(super) process: String,
+    /// Where slow work is done.
+    pub(super) aside: Aside,
 }
 
 /// An artifact that may become a generation, and what came with it.
@@ -130,7 +134,7 @@ impl Reloader {
         let (plugin, artifact) = (plugin.to_owned(), placed.path.clone());
         let lanes: Vec<String> = self.lanes.iter().map(|lane| lane.key().clone()).collect();
         let trial = self.trial();
-        let made = tokio::task::spawn_blocking(move || {
+        let made = self.aside.run(move || {
             let generation = workshop.generation(&artifacts, Some(trial)).map_err(|error| words(&error))?;
             workshop.decides_as(&plugin, &artifact, &contests)?;
             lanes.iter().try_for_each(|lane| generation.make_ready(lane))?;
@@ -278,8 +282,10 @@ impl Work {
     /// Tries the candidate further.
     async fn tick(&mut self) {
         let Some(mut candidate) = self.candidate.take() else { return };
-        let (before, verdict) =
-            (candidate.compared.clone(), candidate.tried(&self.by.recent, &self.by.live).await);
+        let (before, verdict) = (
+            candidate.compared.clone(),
+            candidate.tried(&self.by.recent, &self.by.live, &self.by.aside).await,
+        );
         match verdict {
             Verdict::Wait => {
                 if candidate.compared != before || before.batches == 0 {

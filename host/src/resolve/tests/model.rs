@@ -268,7 +268,7 @@ impl ModelSink {
             table.keys.push(standing);
         }
         let events = wanted.events.iter().filter(|event| self.events.contains(event)).cloned().collect();
-        Standing { tables: vec![table], events }
+        Standing { tables: vec![table], events, generation: None }
     }
 
     fn write(&mut self, writes: Writes) {

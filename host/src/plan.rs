@@ -62,6 +62,8 @@ pub struct TablePlan {
     pub rule: Rule,
     /// Its parents: a row is in the sink only while all that it names are.
     pub depends_on: Vec<Parent>,
+    /// What becomes of a row whose parent is known not to come.
+    pub orphans: Orphans,
     /// Name of the rule, for decisions: `lww:updated_at`, `plugin:wfm-schedules`.
     pub rule_name: Arc<str>,
     /// What a delete does.
@@ -93,6 +95,17 @@ pub struct Parent {
     pub table: TableId,
     /// The child's columns that name it, in the order of the parent's key.
     pub columns: Vec<usize>,
+}
+
+/// What becomes of a row whose parent is known not to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Orphans {
+    /// It is kept beside.
+    Keep,
+    /// It is a dead letter, and its key keeps the order value as that of a row that does not belong here.
+    DeadLetter,
+    /// It is in the sink, with null where it names the parent.
+    WithoutReference,
 }
 
 /// What a delete does.
@@ -210,6 +223,7 @@ impl TablePlan {
             rule_name: rule_name.into(),
             rule,
             depends_on: Vec::new(),
+            orphans: Orphans::Keep,
             deletes: Deletes::Win,
             full_before_images: true,
             archive_losers: false,

@@ -9,7 +9,7 @@ use reconverge_streams::{
 };
 
 use crate::{
-    config::{Archive, BeforeImages, Deletes, Dependency, Leaves, Pipeline, Problem, Stage, Table},
+    config::{Archive, BeforeImages, Deletes, Dependency, Leaves, Orphans, Pipeline, Problem, Stage, Table},
     plan::{self, Plan, TablePlan},
 };
 
@@ -47,6 +47,7 @@ pub(super) fn plan(
             Err(problem) => problems.push(*problem),
         }
         problems.extend(unlike_parents(pipeline, table, shape, shapes));
+        problems.extend(bound_to_parents(pipeline, table, &planned));
         problems.extend(rules::unlike_sums(pipeline, table, shape));
         tables.push(planned);
     }
@@ -102,6 +103,11 @@ fn table_plan(
         key_from,
         priority: i32::try_from(table.priority).unwrap_or(i32::MAX),
         depends_on: table.depends_on.iter().map(|d| parent(d, &index)).collect(),
+        orphans: match table.orphans {
+            Orphans::Keep => plan::Orphans::Keep,
+            Orphans::DeadLetter => plan::Orphans::DeadLetter,
+            Orphans::WithoutReference => plan::Orphans::WithoutReference,
+        },
         rule: rules::rule(&table.policy, asked, shape, &index, names),
         rule_name: table.policy.to_string().into(),
         deletes: match table.deletes {
@@ -144,6 +150,36 @@ fn unlike_parents(
                 problem.help("give both columns the same type in the sink");
                 problems.push(problem);
             }
+        }
+    }
+    problems
+}
+
+/// Columns that cannot do without their reference: of the key, without null, or what rows are compared by.
+fn bound_to_parents(pipeline: &Pipeline, table: &Table, plan: &TablePlan) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    if plan.orphans != plan::Orphans::WithoutReference {
+        return problems;
+    }
+    for (dependency, parent) in table.depends_on.iter().zip(&plan.depends_on) {
+        for &column in &parent.columns {
+            let shape = &plan.columns[column];
+            let why = if plan.shape.key.contains(&column) {
+                "is part of the key"
+            } else if plan.rule.order_columns().contains(&column) {
+                "is what rows are compared by"
+            } else if shape.not_null {
+                "may not be null in the sink"
+            } else {
+                continue;
+            };
+            let what = format!(
+                "`orphans = \"without-reference\"` cannot be kept: `{}.{}` {why}",
+                plan.shape.name, shape.name
+            );
+            let mut problem = pipeline.problem(dependency.span.clone(), what);
+            problem.label("names a parent").help("let the sink's column be null, or write another `orphans`");
+            problems.push(problem);
         }
     }
     problems

@@ -12,7 +12,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::choices::{
-    Archive, BeforeImages, BinaryText, Deletes, Format, Laws, Leaves, LocalWrites, LogFormat, OnHole, Stage,
+    Archive, BeforeImages, BinaryText, Deletes, Format, Laws, Leaves, LocalWrites, LogFormat, OnHole,
+    Orphans, Stage,
 };
 use super::nats::NatsOptions;
 use super::policy::Policy;
@@ -204,6 +205,8 @@ pub struct Table {
     pub priority: u32,
     /// Its parents.
     pub depends_on: Vec<Dependency>,
+    /// What becomes of a row whose parent is known not to come.
+    pub orphans: Orphans,
     /// Index into [`Pipeline::lanes`].
     pub lane: usize,
     /// Who stands where two changes meet.

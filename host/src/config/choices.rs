@@ -123,6 +123,19 @@ pub enum Leaves {
     Keep,
 }
 
+/// What becomes of a row whose parent is known not to come: it was deleted, does not belong here, or is a dead letter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Orphans {
+    /// Kept beside, outside of `limits.parked`; it comes in if the parent comes after all.
+    #[default]
+    Keep,
+    /// It becomes a dead letter, and stands no more.
+    DeadLetter,
+    /// It is in the sink, with null in the columns that name the parent.
+    WithoutReference,
+}
+
 /// Where in the chain a plugin runs, in the order of the chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

@@ -35,7 +35,7 @@ pub use checked::{
 };
 pub use choices::{
     Archive, BeforeImages, BinaryText, Deletes, Format, Laws, Leaves, LocalWrites, LogFormat, OnHole,
-    SinkKind, Stage,
+    Orphans, SinkKind, Stage,
 };
 pub use environment::{Environment, ProcessEnvironment};
 pub use form::{PlanForm, SourceForm, TableForm};

@@ -16,12 +16,13 @@ use reconverge_streams::{
 
 use crate::{
     batch::{Batch, ItemKind, Refusal},
-    plan::Plan,
+    plan::{Orphans, Parent, Plan},
     stages::{Arena, RowRef},
 };
 
 use super::{
     LeftOut, RowKey,
+    orphans::Orphan,
     state::{Hidden, InSink, KeyState, Stands},
     table::{Fate, TableResolver},
 };
@@ -146,6 +147,15 @@ impl<'a> Walk<'a> {
         if child.table.depends_on.is_empty() {
             return;
         }
+        if child.table.orphans != Orphans::Keep {
+            let orphans: Vec<(usize, Orphan)> = (0..child.keys.len())
+                .filter_map(|place| Some((place, child.orphan(&self.presences(tables, child, place))?)))
+                .collect();
+            for (place, orphan) in orphans {
+                tables[self.table].settle_orphan(place, orphan);
+            }
+        }
+        let child = &tables[self.table];
         let decided = (0..child.keys.len()).map(|place| self.hidden(tables, child, place));
         let decided: Vec<Option<Hidden>> = decided.collect();
         for (state, hidden) in tables[self.table].keys.iter_mut().zip(decided) {
@@ -173,14 +183,8 @@ impl<'a> Walk<'a> {
         let stays_beside = self.is_unwritable(child, place);
         for parent in &child.table.depends_on {
             let Some(key) = parent_key(child, row, &parent.columns) else { continue };
-            // A row that is in the sink has its parents there, unless the batch says otherwise.
-            let unasked = if is_open(state) { Presence::Unknown } else { Presence::In };
             let parent_key = (parent.table, key);
-            let asked = match self.known.get(&parent_key) {
-                Some(Presence::Unknown) if self.dead.contains(&parent_key) => Presence::Gone,
-                known => known.copied().unwrap_or(unasked),
-            };
-            match told_by_batch(tables, parent.table, &parent_key.1).unwrap_or(asked) {
+            match self.presence(tables, &parent_key, state) {
                 Presence::In if !stays_beside => {}
                 gone_or_unknown => {
                     let orphaned = gone_or_unknown != Presence::Unknown;
@@ -190,6 +194,35 @@ impl<'a> Walk<'a> {
             }
         }
         missing
+    }
+
+    /// Where a row's parent is at the end of the batch.
+    fn presence(&self, tables: &[TableResolver<'_>], parent: &RowKey, child: &KeyState) -> Presence {
+        // A row that is in the sink has its parents there, unless the batch says otherwise.
+        let unasked = if is_open(child) { Presence::Unknown } else { Presence::In };
+        let asked = match self.known.get(parent) {
+            Some(Presence::Unknown) if self.dead.contains(parent) => Presence::Gone,
+            known => known.copied().unwrap_or(unasked),
+        };
+        told_by_batch(tables, parent.0, &parent.1).unwrap_or(asked)
+    }
+
+    /// Where the parents of a row that stands are, one by one; `None` for one that it does not name.
+    fn presences(
+        &self,
+        tables: &[TableResolver<'_>],
+        child: &TableResolver<'_>,
+        place: usize,
+    ) -> Vec<Option<Presence>> {
+        let state = &child.keys[place];
+        let by_hand =
+            self.put_in.is_some_and(|row| (row.0, &*row.1) == (child.table.id, child.key_at(place)));
+        let Some(row) = state.stands.live().filter(|_| !by_hand) else { return Vec::new() };
+        let of = |parent: &Parent| {
+            let key = parent_key(child, row, &parent.columns)?;
+            Some(self.presence(tables, &(parent.table, key), state))
+        };
+        child.table.depends_on.iter().map(of).collect()
     }
 
     /// Whether the sink would not take the row in, and no change of its own has come since.

@@ -6,7 +6,7 @@
 //! what stands for a key, [`gate`] lets a change by (`passing` takes a table's changes there), [`order`] compares and `compare` does so by the table's rule,
 //! `table` decides round by round, `settle` lets a decision take effect, `compose` fills rows, `clocks`, `stamp`,
 //! `column_merge` and `counter` are rules that keep more than a row and its version, `history` keeps conflicts, `family`
-//! says which rows that stand are in the sink, `net` turns the end state into writes.
+//! says which rows that stand are in the sink and `orphans` what becomes of those whose parent is known not to come, `net` turns the end state into writes.
 
 pub mod keys;
 pub mod repeats;
@@ -23,6 +23,7 @@ mod counter;
 mod compare;
 mod too_old;
 mod history;
+mod orphans;
 mod family;
 mod passing;
 mod table;
@@ -127,6 +128,8 @@ pub struct Suspected {
 
 /// The code of a dead letter that is left out because its source's positions may have begun anew.
 pub const SOURCE_EPOCH: &str = "source-epoch";
+
+pub use self::orphans::ORPHANED;
 
 /// A batch of which it is decided who stands, and not yet which rows are in the sink.
 pub struct Decided<'a> {

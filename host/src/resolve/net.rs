@@ -35,6 +35,7 @@ pub(super) fn close(mut table: TableResolver<'_>, batch: &Batch, resolved: &mut 
     for (place, state) in table.keys.iter().enumerate() {
         let row = write_row(&table, place, state, &mut groups, &mut writes, &mut resolved.relatives);
         keep(&table, place, state, batch, resolved);
+        table.orphan_letter(place, batch, resolved);
         if state.touched && table.table.rule != Rule::None {
             writes.versions.push(VersionWrite {
                 key: table.key_at(place).to_vec(),
@@ -71,7 +72,8 @@ fn write_row(
     writes: &mut TableWrites,
     relatives: &mut Vec<RowKey>,
 ) -> Option<(u32, u32)> {
-    if state.set_by.is_none() && state.was_kept.is_none() && state.hidden.is_none() {
+    let is_left = !state.discarded && !state.stripped;
+    if state.set_by.is_none() && state.was_kept.is_none() && state.hidden.is_none() && is_left {
         return None;
     }
     let blame = match state.set_by {
@@ -182,6 +184,9 @@ fn keep(table: &TableResolver<'_>, place: usize, state: &KeyState, batch: &Batch
         let gone = if state.discarded { Disposition::DeadLettered } else { Disposition::Applied };
         let to = unset.map_or(gone, |h| fate(h.orphaned));
         reclassify(table, fate(was.orphaned), to, resolved);
+    }
+    if state.orphan.is_some() && state.set_by.is_none() && was.is_none() && !state.local {
+        reclassify(table, Disposition::Applied, Disposition::DeadLettered, resolved);
     }
     let (Some(hidden), Some(row), false) = (&state.hidden, state.stands.live(), stays) else { return };
     if state.set_by.is_none() && was.is_none() && !state.local {

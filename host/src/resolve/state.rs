@@ -91,8 +91,12 @@ pub(super) struct KeyState {
     pub(super) displaced: Option<Box<WasKept>>,
     /// The row stands and is not in the sink: the parent that is missing.
     pub(super) hidden: Option<Hidden>,
-    /// What was kept beside was discarded.
+    /// What stood was discarded: by hand, or because its parent does not come.
     pub(super) discarded: bool,
+    /// The row that was discarded because its parent does not come.
+    pub(super) orphan: Option<RowRef>,
+    /// The row stands without what names a parent.
+    pub(super) stripped: bool,
 }
 
 /// How a row was kept.
@@ -140,6 +144,8 @@ impl KeyState {
             displaced: None,
             hidden: None,
             discarded: false,
+            orphan: None,
+            stripped: false,
         }
     }
 

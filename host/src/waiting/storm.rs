@@ -3,7 +3,10 @@
 
 use reconverge_streams::{disposition::Disposition, table::TableId};
 
-use crate::{resolve::Resolved, waiting::Queue};
+use crate::{
+    resolve::{ORPHANED, Resolved},
+    waiting::Queue,
+};
 
 /// Dead letters of a table in a batch that are no storm yet.
 const ROWS: u64 = 20;
@@ -26,7 +29,12 @@ pub struct Storm {
 #[must_use]
 pub fn storm(resolved: &Resolved, queue: &Queue) -> Option<Storm> {
     let of = |(table, counts): (&Option<TableId>, &reconverge_streams::disposition::Counts)| {
-        let (table, dead, changes) = ((*table)?, counts.get(Disposition::DeadLettered), counts.sum());
+        let (table, changes) = ((*table)?, counts.sum());
+        // Orphans tell of their parents, and of nothing that is wrong with the table.
+        let letters = resolved.writes.dead.iter().filter(|letter| letter.table == Some(table));
+        let orphans =
+            letters.filter(|letter| letter.code == ORPHANED && letter.stage == "resolve").count() as u64;
+        let dead = counts.get(Disposition::DeadLettered).saturating_sub(orphans);
         Some(Storm { table, dead, changes })
     };
     let is_one =

@@ -77,6 +77,7 @@ impl Checker<'_> {
             key_from,
             priority: *raw.priority.value(),
             depends_on: Vec::new(),
+            orphans: raw.orphans.as_ref().map(|orphans| *orphans.value()).unwrap_or_default(),
             lane: self.lane_of(raw, lanes),
             policy,
             deletes: raw.deletes.as_ref().map_or(Deletes::default(), |deletes| *deletes.value()),
@@ -171,6 +172,11 @@ impl Checker<'_> {
             self.refuse(deletes.span(), "`deletes` has no effect under this policy").warn().help(
                 "`none` and `take-incoming` delete what a delete names; `keep-current` keeps what stands",
             );
+        }
+        if let Some(orphans) = raw.orphans.as_ref().filter(|_| raw.depends_on.is_empty()) {
+            self.refuse(orphans.span(), "`orphans` has no effect without `depends_on`")
+                .warn()
+                .help("name the table's parents in `depends_on`, or leave it out");
         }
         if let Some(archive) = raw.archive.as_ref().filter(|_| !policy.keeps_versions()) {
             self.refuse(archive.span(), "`archive` has no effect under this policy")

@@ -9,7 +9,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::config::choices::{Archive, BeforeImages, Deletes, Leaves};
+use crate::config::choices::{Archive, BeforeImages, Deletes, Leaves, Orphans};
 use crate::config::located::At;
 
 /// One table and its rule.
@@ -32,6 +32,11 @@ pub(in crate::config) struct Table {
     /// Parents: a row is in the sink only while each row that it names is.
     #[serde(default)]
     pub depends_on: Vec<At<DependsOn>>,
+    /// What becomes of a row whose parent is known not to come (deleted, filtered, suppressed, a dead letter): `keep` it
+    /// apart in case it comes after all, make a `dead-letter` of it, or let it in `without-reference`, with null in the
+    /// columns that name the parent.
+    #[schemars(extend("default" = "keep"))]
+    pub orphans: Option<At<Orphans>>,
     /// The lane that carries this table.
     #[schemars(extend("default" = "main"))]
     pub lane: Option<At<String>>,

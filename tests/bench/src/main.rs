@@ -163,9 +163,10 @@ fn beside_peers(
     report.sqlite();
     let kinds = [Kind::Sqlite, postgres(runtime, report)?];
     let answers: Result<_> = kinds.iter().map(|kind| peers::ask(runtime, scale, kind, &faucet)).collect();
+    let answers = answers?;
     report.broken = peers::broken(runtime, scale, &faucet)?;
     show(&peers::table(&report.broken));
-    answers
+    Ok(answers)
 }
 
 /// A server with durable commits, and what it says of them.

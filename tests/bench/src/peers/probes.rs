@@ -145,6 +145,8 @@ impl<'a> Probe<'a> {
     }
 
     fn outcome(mut self) -> Result<Outcome> {
+        // Programs are started outside of what is blocked on.
+        let _entered = self.runtime.enter();
         if matches!(self.program, Program::Ours) {
             // Its plugins are compiled then, as they are at any start but a user's first.
             self.runtime.block_on(pipeline::check(self.folder.path(), &self.pipeline()))?;

@@ -46,7 +46,7 @@ fn decode_debezium_json() {
     decodes(2);
 }
 
-/// Keys, gate, rounds and writes of the newest change of each key, with versions.
+/// Keys, gate, rounds and writes of the newest change of each key, with versions; what stands is made up in the count.
 #[test]
 fn resolve_greatest() {
     let runtime = Runtime::new().unwrap();

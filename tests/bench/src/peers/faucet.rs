@@ -101,7 +101,9 @@ impl Faucet {
         let told = told.with_context(|| format!("starting {}", program.display()))?;
         let words = String::from_utf8_lossy(&told.stdout);
         let version = words.split_whitespace().last().unwrap_or("of no version");
-        Ok(Faucet { program: program.to_path_buf(), name: format!("faucet-stream {version}") })
+        // It is started in a folder of its own.
+        let program = std::path::absolute(program).context("finding the peer's program")?;
+        Ok(Faucet { program, name: format!("faucet-stream {version}") })
     }
 
     pub(crate) fn name(&self) -> &str {

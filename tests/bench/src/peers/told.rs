@@ -47,18 +47,28 @@ impl Outcome {
     }
 }
 
-/// The first words of trouble in what a program said, or else its last.
+/// The first error in what a program said, or else its last warning, or else its last words.
 pub(crate) fn words(said: &str) -> String {
-    let trouble = |line: &&str| {
-        let line = line.to_lowercase();
-        ["error", "warn", "fail"].iter().any(|word| line.contains(word))
-    };
-    let line = said.lines().find(trouble).or_else(|| said.lines().last()).unwrap_or("nothing");
+    let said = plain(said);
+    let has = |line: &str, words: &[&str]| words.iter().any(|word| line.to_lowercase().contains(word));
+    let error = said.lines().find(|line| has(line, &["error", "fail"]));
+    let warning = said.lines().rfind(|line| has(line, &["warn"]));
+    let line = error.or(warning).or_else(|| said.lines().last()).unwrap_or("nothing");
     let mut short: String = line.trim().chars().take(WORDS_MAX).collect();
     if short.len() < line.trim().len() {
         short.push_str(" ..");
     }
     short.replace('|', "/")
+}
+
+/// Without the colours of a terminal.
+fn plain(said: &str) -> String {
+    let mut parts = said.split('\u{1b}');
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        text.push_str(part.split_once('m').map_or(part, |(_, rest)| rest));
+    }
+    text
 }
 
 /// The outcomes for people, as Markdown.
@@ -105,7 +115,8 @@ mod tests {
 
     #[test]
     fn trouble_is_told_before_the_end() {
-        assert_eq!(words("begin\nWARN it broke | twice\nend\n"), "WARN it broke / twice");
+        assert_eq!(words("begin\nWARN a\nWARN it broke | twice\nend\n"), "WARN it broke / twice");
+        assert_eq!(words("WARN a\n\u{1b}[31mERROR\u{1b}[0m b\nerror: c\n"), "ERROR b");
         assert_eq!((words("begin\nend\n"), words("")), ("end".to_owned(), "nothing".to_owned()));
         assert!(words(&"error ".repeat(100)).ends_with(" .."));
     }

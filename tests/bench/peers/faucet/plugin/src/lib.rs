@@ -88,6 +88,12 @@ pub extern "C" fn error_len() -> i32 {
 
 fn decided(len: i32, traps: bool) -> i64 {
     let len = usize::try_from(len).unwrap_or_default();
+    // With nothing borrowed, since the host goes on with the same instance.
+    answered(len, traps).unwrap_or_else(|| std::process::abort())
+}
+
+/// The answer; none where a trap is asked for.
+fn answered(len: usize, traps: bool) -> Option<i64> {
     BUFFERS.with_borrow_mut(|buffers| {
         let Buffers { incoming, answer, error } = buffers;
         let record = incoming.get(..len).unwrap_or_default();
@@ -95,18 +101,19 @@ fn decided(len: i32, traps: bool) -> i64 {
             Ok(envelope) => envelope,
             Err(why) => {
                 *error = format!("no envelope: {why}");
-                return ERROR;
+                return Some(ERROR);
             }
         };
         if traps && envelope.after.remark.is_some_and(|remark| remark.get() == TRAP) {
-            std::process::abort();
+            return None;
         }
         if empty_share(&envelope.after) > EMPTY_SHARE_MAX {
-            return DROP;
+            return Some(DROP);
         }
         answer.clear();
         mapped(&envelope, answer);
-        (i64::from(place(answer.as_ptr())) << 32) | i64::try_from(answer.len()).unwrap_or_default()
+        let len = i64::try_from(answer.len()).unwrap_or_default();
+        Some((i64::from(place(answer.as_ptr())) << 32) | len)
     })
 }
 

@@ -22,10 +22,21 @@ pub(crate) struct Bench {
     /// Writes a picture (SVG) of each answer into this folder.
     #[arg(long, value_name = "FOLDER")]
     plots: Option<PathBuf>,
-    /// Only these questions: merge, decode, read, sqlite, postgres, reload, range, latency, life.
+    /// Only these questions: merge, decode, read, sqlite, postgres, reload, range, latency, life, peers.
     #[arg(long, value_delimiter = ',', value_name = "QUESTION,..")]
     only: Vec<String>,
+    /// Installs another program that does the like, runs it on the same stream, and breaks both in the same ways.
+    #[arg(long)]
+    peers: bool,
 }
+
+/// The peer: a crate, its release, and the parts of it that are needed. The release wants a newer Rust than it needs.
+const FAUCET: &str = "install faucet-cli --version 1.10.0 --locked --ignore-rust-version --no-default-features \
+                      --features observability,transforms,source-nats,sink-postgres,sink-sqlite,transform-wasm --root";
+/// Its folder bears the release, so that raising it builds it anew.
+const FAUCET_FOLDER: &str = "tools/faucet-cli-1.10.0";
+/// Its plugin.
+const FAUCET_PLUGIN: &str = "tests/bench/peers/faucet/plugin";
 
 /// Measures.
 ///
@@ -37,10 +48,32 @@ pub(crate) fn run(asked: &Bench) -> Result<()> {
     let line = "build --release --package reconverge --package reconverge-bench";
     Step::cargo("release build", line).run()?;
     let program = target_dir().join("release/reconverge-bench");
-    Step::program("measuring", &program, "target/release/reconverge-bench").arguments(asked.words()?).run()
+    let mut words = asked.words()?;
+    if asked.wants_peers() {
+        words.extend(["--faucet".to_owned(), faucet()?.display().to_string()]);
+    }
+    Step::program("measuring", &program, "target/release/reconverge-bench").arguments(words).run()
+}
+
+/// The peer's program, built where it is not there yet, and its plugin.
+fn faucet() -> Result<PathBuf> {
+    let folder = target_dir().join(FAUCET_FOLDER);
+    let program = folder.join("bin/faucet");
+    if !program.exists() {
+        Step::cargo("building faucet-cli", FAUCET).arguments([folder.to_string_lossy()]).run()?;
+    }
+    let line = format!("build --release --locked --target {} --target-dir", setup::WASM_TARGET);
+    let plugin = Step::cargo("the peer's plugin", &line).in_folder(FAUCET_PLUGIN);
+    plugin.arguments([target_dir().join("peers").to_string_lossy()]).run()?;
+    Ok(program)
 }
 
 impl Bench {
+    fn wants_peers(&self) -> bool {
+        let asks = |question: &str| self.only.iter().any(|only| only == question);
+        asks("peers") || (self.peers && self.only.is_empty())
+    }
+
     fn words(&self) -> Result<Vec<String>> {
         let mut words = Vec::new();
         if self.quick {
@@ -72,11 +105,15 @@ mod tests {
             json: Some("/tmp/it.json".into()),
             plots: Some("/tmp/plots".into()),
             only: vec!["read".into(), "merge".into()],
+            peers: true,
         };
         assert_eq!(
             asked.words().unwrap(),
             ["--quick", "--json", "/tmp/it.json", "--plots", "/tmp/plots", "--only", "read,merge"]
         );
-        assert!(Bench { quick: false, json: None, plots: None, only: vec![] }.words().unwrap().is_empty());
+        assert!(!asked.wants_peers(), "other questions were named");
+        let asked = Bench { quick: false, json: None, plots: None, only: vec![], peers: true };
+        assert!(asked.words().unwrap().is_empty() && asked.wants_peers());
+        assert!(Bench { only: vec!["peers".into()], peers: false, ..asked }.wants_peers());
     }
 }

@@ -6,6 +6,7 @@ mod chaos;
 mod ci;
 mod demo;
 mod deny;
+mod instructions;
 mod mutants;
 mod setup;
 mod steps;
@@ -45,7 +46,7 @@ enum Action {
     Chaos(chaos::Chaos),
     /// Changes the pure core line by line, and asks of each change whether a test fails.
     Mutants(mutants::Mutants),
-    /// Runs what CI runs after the tests: format, clippy, documentation, licences and advisories.
+    /// Runs what CI runs after the tests: format, clippy, documentation, licences, advisories, counted instructions.
     Ci,
 }
 

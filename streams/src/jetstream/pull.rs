@@ -10,8 +10,9 @@ use crate::source::Limits;
 
 /// How long the server keeps a pull.
 pub(super) const EXPIRES: Duration = Duration::from_secs(30);
-/// After how long without a message the server says that it is there.
-pub(super) const HEARTBEAT: Duration = Duration::from_secs(1);
+/// After how long without a message the server says that it is there, and how far the consumer has looked. A lane with an
+/// end waits for that word where the stream's last messages are of other partitions.
+pub(super) const HEARTBEAT: Duration = Duration::from_millis(250);
 
 /// A smaller pull would cost a round trip for a few messages.
 const ROWS_MIN: usize = 64;

@@ -22,8 +22,8 @@ use super::pull::{HEARTBEAT, Pulls};
 use super::stream::{Retention, StreamInfo};
 use crate::source::{Delivery, Limits, Pulled, Reader, SourceError};
 
-/// Silence of the server after which a reader is in doubt: two heartbeats.
-const SILENCE_MAX: Duration = HEARTBEAT.saturating_mul(2);
+/// Silence of the server after which a reader is in doubt: eight heartbeats.
+const SILENCE_MAX: Duration = HEARTBEAT.saturating_mul(8);
 
 /// Reads one partition of a JetStream stream.
 #[derive(Debug)]

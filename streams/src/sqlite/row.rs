@@ -32,6 +32,8 @@ pub(super) enum Refusal {
 #[derive(Default)]
 pub(super) struct Scratch {
     pub text: String,
+    /// Whether digests are wanted.
+    pub digests: bool,
     bytes: Vec<u8>,
 }
 
@@ -44,7 +46,7 @@ pub(super) fn upsert(
     scratch: &mut Scratch,
 ) -> Result<Option<Digest>, Refusal> {
     // Both lists ascend, so equal lengths mean the same columns.
-    let mut is_known = !table.has_triggers && upserts.columns.len() == table.written.len();
+    let mut is_known = scratch.digests && !table.has_triggers && upserts.columns.len() == table.written.len();
     scratch.bytes.clear();
     for (at, &column) in upserts.columns.iter().enumerate() {
         let stored = table.columns[column];

@@ -121,6 +121,8 @@ impl<'a> Pass<'a> {
     ) -> Result<(), Refusal> {
         let (part, table) = self.part(t);
         let upserts = &part.upserts[set];
+        // Without versions nobody asks later whose row it is.
+        self.scratch.digests = !part.versions.is_empty();
         let mut written = row::upsert(statement, table, upserts, row, &mut self.scratch);
         if let (Err(Refusal::Row(_)), Some(sql)) = (&written, table.1.update(&upserts.columns)) {
             let mut update = self.conn.prepare_cached(&sql).map_err(|e| row::refusal(&e, table.0))?;

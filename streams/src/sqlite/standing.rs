@@ -62,16 +62,14 @@ pub(super) fn read_table(
     for (i, key) in asked.keys.iter().enumerate() {
         bind_key(&mut select, table, &asked.cells, i, &mut scratch).map_err(of_table)?;
         let mut rows = select.raw_query();
-        let digest = match rows.next().map_err(of_table)? {
-            None => None,
-            Some(row) => {
-                push_row(row, table, &mut found.rows).map_err(of_table)?;
-                Some(digest_of(row, table, &mut bytes).map_err(of_table)?)
-            }
-        };
-        let mut standing = StandingKey::default();
-        if digest.is_some() {
+        let (mut standing, mut digest) = (StandingKey::default(), None);
+        if let Some(row) = rows.next().map_err(of_table)? {
+            push_row(row, table, &mut found.rows).map_err(of_table)?;
             standing.row = Some(last_row(&found.rows));
+            // Without versions nobody asks whose row it is.
+            if asked.versions {
+                digest = Some(digest_of(row, table, &mut bytes).map_err(of_table)?);
+            }
         }
         if asked.versions {
             let remembered = versions.read(lane, table.target, key).map_err(of_sidecar)?;

@@ -114,7 +114,7 @@ async fn a_deleted_stream_ends_the_reader() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_falls_silent_is_a_doubt_after_two_heartbeats() {
+async fn a_server_that_falls_silent_is_a_doubt_after_two_seconds() {
     let world = JetStream::start().await;
     world.fill(&numbered(1)).await;
     let mut reader = world.source().open(0, 0).await.unwrap();

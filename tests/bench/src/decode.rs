@@ -202,15 +202,25 @@ impl Case {
         };
         let specs: Vec<PluginSpec> = pipeline::plugins(variant).into_iter().map(spec).collect();
         let set: PluginSet = desk::plugins(shapes, &specs)?;
-        let rule = |columns: &[ColumnShape]| match variant {
+        Case::of(name, shapes, pulls, &set, |columns| match variant {
             Variant::None => Rule::None,
             Variant::Merge => {
                 let place = |name: &str| columns.iter().position(|column| column.name == name);
                 let order = ["modification_epoch", "region_source"];
                 Rule::Plugin(order.into_iter().filter_map(place).collect())
             }
-        };
-        let plan = Arc::new(desk::plan(shapes, &set, rule));
+        })
+    }
+
+    /// The same under any rule.
+    fn of(
+        name: &'static str,
+        shapes: &[Arc<TableShape>],
+        pulls: &[Pulled],
+        set: &PluginSet,
+        rule: impl Fn(&[ColumnShape]) -> Rule,
+    ) -> Result<Case> {
+        let plan = Arc::new(desk::plan(shapes, set, rule));
         let mut chain = set.chain(&plan).map_err(|error| anyhow::anyhow!("{error}"))?;
         let decoder = Decoder::new(Arc::clone(&plan), Options::default());
         let mut batches = Vec::new();
@@ -302,6 +312,8 @@ fn standing(batch: &Batch, wanted: &Wanted, plan: &Plan) -> Standing {
 
 #[cfg(test)]
 mod gate;
+#[cfg(test)]
+mod instructions;
 #[cfg(test)]
 mod tests {
     use super::*;

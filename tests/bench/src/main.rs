@@ -3,8 +3,8 @@
 //!
 //! In the order of a run: `scale` says how much is done, `random` and `workload` make the changes that every contestant
 //! gets, `desk`, `stream`, `pipeline` and `plain` are what they are run with, `merge`, `decode`, `read`, `sinks`,
-//! `reload`, `range`, `latency` and `life` are the questions, the last three at a `site`, `trial` lets contestants take
-//! turns, `answer` holds what came out, `table`, `plot` and `report` tell it.
+//! `reload`, `range`, `latency`, `life` and `peers` are the questions, three of them at a `site`, `trial` lets contestants
+//! take turns, `answer` holds what came out, `table`, `plot` and `report` tell it.
 //! Never a part of the product; everything is on this machine's loopback, and nothing is left behind.
 
 mod scale;
@@ -27,6 +27,7 @@ mod site;
 mod range;
 mod latency;
 mod life;
+mod peers;
 mod plot;
 mod report;
 
@@ -58,6 +59,9 @@ struct Arguments {
     /// Only these questions.
     #[arg(long, value_enum, value_delimiter = ',', value_name = "QUESTION,..")]
     only: Vec<Question>,
+    /// The program of faucet-stream; with it, `peers` is asked too.
+    #[arg(long, value_name = "PROGRAM")]
+    faucet: Option<PathBuf>,
 }
 
 /// What can be asked.
@@ -81,6 +85,8 @@ enum Question {
     Latency,
     /// Start, rest and memory.
     Life,
+    /// Other programs on the same stream, and both broken in the same ways.
+    Peers,
 }
 
 fn main() -> ExitCode {
@@ -103,12 +109,13 @@ fn run(arguments: &Arguments) -> Result<()> {
         if !arguments.only.is_empty() && !arguments.only.contains(question) {
             continue;
         }
-        let answer = ask(*question, &runtime, &scale, &mut report)?;
-        show(&table::text(&answer));
-        if let Some(folder) = &arguments.plots {
-            plot::write(folder, &answer)?;
+        for answer in ask(*question, arguments, &runtime, &scale, &mut report)? {
+            show(&table::text(&answer));
+            if let Some(folder) = &arguments.plots {
+                plot::write(folder, &answer)?;
+            }
+            report.answers.push(answer);
         }
-        report.answers.push(answer);
     }
     if let Some(file) = &arguments.json {
         report.write(file)?;
@@ -116,20 +123,22 @@ fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-fn ask(question: Question, runtime: &Runtime, scale: &Scale, report: &mut Report) -> Result<Answer> {
-    match question {
+fn ask(
+    question: Question,
+    arguments: &Arguments,
+    runtime: &Runtime,
+    scale: &Scale,
+    report: &mut Report,
+) -> Result<Vec<Answer>> {
+    let answer = match question {
         Question::Merge => merge::ask(runtime, scale),
         Question::Decode => decode::ask(runtime, scale),
         Question::Read => read::ask(runtime, scale),
         Question::Sqlite => {
-            report.setting("SQLite", format!("{}, WAL, synchronous FULL", rusqlite::version()));
+            report.sqlite();
             sinks::ask(runtime, scale, &Kind::Sqlite)
         }
-        Question::Postgres => {
-            let server = Postgres::builder().durable().start()?;
-            report.setting("PostgreSQL", runtime.block_on(report::settings(&server.url("postgres")))?);
-            sinks::ask(runtime, scale, &Kind::Postgres(Box::new(server)))
-        }
+        Question::Postgres => sinks::ask(runtime, scale, &postgres(runtime, report)?),
         Question::Range => range::ask(runtime, scale),
         Question::Latency => latency::ask(runtime, scale),
         Question::Life => life::ask(runtime, scale),
@@ -137,7 +146,34 @@ fn ask(question: Question, runtime: &Runtime, scale: &Scale, report: &mut Report
             let server = Postgres::builder().durable().start()?;
             reload::ask(runtime, scale, &[Kind::Sqlite, Kind::Postgres(Box::new(server))])
         }
-    }
+        Question::Peers => return beside_peers(arguments, runtime, scale, report),
+    };
+    Ok(vec![answer?])
+}
+
+/// Nothing where no peer is given.
+fn beside_peers(
+    arguments: &Arguments,
+    runtime: &Runtime,
+    scale: &Scale,
+    report: &mut Report,
+) -> Result<Vec<Answer>> {
+    let Some(program) = &arguments.faucet else { return Ok(Vec::new()) };
+    let faucet = peers::Faucet::at(program)?;
+    report.sqlite();
+    let kinds = [Kind::Sqlite, postgres(runtime, report)?];
+    let answers: Result<_> = kinds.iter().map(|kind| peers::ask(runtime, scale, kind, &faucet)).collect();
+    let answers = answers?;
+    report.broken = peers::broken(runtime, scale, &faucet)?;
+    show(&peers::table(&report.broken));
+    Ok(answers)
+}
+
+/// A server with durable commits, and what it says of them.
+fn postgres(runtime: &Runtime, report: &mut Report) -> Result<Kind> {
+    let server = Postgres::builder().durable().start()?;
+    report.setting("PostgreSQL", runtime.block_on(report::settings(&server.url("postgres")))?);
+    Ok(Kind::Postgres(Box::new(server)))
 }
 
 #[expect(clippy::print_stdout, reason = "the tables are what the command is for; all talk goes to stderr")]

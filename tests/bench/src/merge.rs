@@ -9,7 +9,7 @@ use reconverge::{
     config::Stage,
     decode::{Decoder, Options},
     plan::{Plan, Rule},
-    plugin::PluginSpec,
+    plugin::{PluginChain, PluginSpec},
     stages::{Arena, Arenas, Contest, Contests, RowRef, Ruling, Stages, Verdict},
 };
 use reconverge_streams::{columns::State, table::TableId};
@@ -37,20 +37,7 @@ const OLDER: &str = "older modification_epoch";
 /// # Errors
 /// The plugin does not open, or decides otherwise than the native rule.
 pub(crate) fn ask(runtime: &Runtime, scale: &Scale) -> Result<Answer> {
-    let spec = PluginSpec {
-        name: "schedule-merge".to_owned(),
-        path: desk::wasm("schedule-merge"),
-        stage: Stage::Merge,
-        tables: vec![TableId(0)],
-        config: json!({}),
-    };
-    let shapes = desk::shapes(runtime, &desk::workload_ddl(1), &desk::workload_tables(1))?;
-    let set = desk::plugins(&shapes, &[spec])?;
-    let plan = Arc::new(desk::plan(&shapes, &set, |columns| {
-        let place = |name: &str| columns.iter().position(|column| column.name == name);
-        Rule::Plugin(["modification_epoch", "region_source"].into_iter().filter_map(place).collect())
-    }));
-    let mut chain = set.chain(&plan).map_err(|error| anyhow::anyhow!("{error}"))?;
+    let (plan, mut chain) = opened(runtime)?;
     let mut lines = Vec::new();
     for (rows, bar) in SIZES {
         let ring = Ring::new(&plan, rows);
@@ -92,6 +79,25 @@ pub(crate) fn ask(runtime: &Runtime, scale: &Scale) -> Result<Answer> {
     }
     let asks = "merge: a decision on one integer and one text on both sides, in WASM and in native code";
     Ok(Answer { question: "merge", asks: asks.to_owned(), lines })
+}
+
+/// The plugin, opened against the workload's table.
+fn opened(runtime: &Runtime) -> Result<(Arc<Plan>, PluginChain)> {
+    let spec = PluginSpec {
+        name: "schedule-merge".to_owned(),
+        path: desk::wasm("schedule-merge"),
+        stage: Stage::Merge,
+        tables: vec![TableId(0)],
+        config: json!({}),
+    };
+    let shapes = desk::shapes(runtime, &desk::workload_ddl(1), &desk::workload_tables(1))?;
+    let set = desk::plugins(&shapes, &[spec])?;
+    let plan = Arc::new(desk::plan(&shapes, &set, |columns| {
+        let place = |name: &str| columns.iter().position(|column| column.name == name);
+        Rule::Plugin(["modification_epoch", "region_source"].into_iter().filter_map(place).collect())
+    }));
+    let chain = set.chain(&plan).map_err(|error| anyhow::anyhow!("{error}"))?;
+    Ok((plan, chain))
 }
 
 /// Incoming rows and what stands, half of it older, in another order: as resolve meets them.
@@ -162,3 +168,6 @@ fn native(ring: &Ring, plan: &Plan) -> (Vec<Ruling>, Vec<Arc<str>>) {
     };
     (contests.rows.iter().map(rule).collect(), vec![OLDER.into()])
 }
+
+#[cfg(test)]
+mod gate;

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use tokio_postgres::NoTls;
 
-use crate::answer::Answer;
+use crate::{answer::Answer, peers::Outcome};
 
 /// What PostgreSQL is asked about itself.
 const SETTINGS: [&str; 5] =
@@ -21,6 +21,9 @@ pub(crate) struct Report {
     version: &'static str,
     settings: BTreeMap<&'static str, String>,
     pub(crate) answers: Vec<Answer>,
+    /// What became of programs that were broken.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) broken: Vec<Outcome>,
 }
 
 impl Report {
@@ -32,7 +35,13 @@ impl Report {
             version: env!("CARGO_PKG_VERSION"),
             settings: BTreeMap::new(),
             answers: Vec::new(),
+            broken: Vec::new(),
         }
+    }
+
+    /// Notes how SQLite is set.
+    pub(crate) fn sqlite(&mut self) {
+        self.setting("SQLite", format!("{}, WAL, synchronous FULL", rusqlite::version()));
     }
 
     /// Notes a setting that numbers depend on, and tells it.

@@ -24,7 +24,7 @@ use crate::{
 
 /// Share of conflicts in the last contestant's stream.
 const CONFLICTS: f64 = 0.1;
-const SUBJECTS: &str = "cdc.>";
+pub(crate) const SUBJECTS: &str = "cdc.>";
 
 /// A kind of sink, and what it takes.
 pub(crate) enum Kind {
@@ -79,7 +79,8 @@ pub(crate) struct Place<'a> {
 }
 
 impl Place<'_> {
-    async fn end(&self) -> Result<End> {
+    /// What it holds.
+    pub(crate) async fn end(&self) -> Result<End> {
         match &self.database {
             Database::Sqlite(file) => plain::sqlite_end(file),
             Database::Postgres(url) => plain::postgres_end(url).await,
@@ -120,10 +121,10 @@ impl Drop for Place<'_> {
 }
 
 /// The changes of a stream, and the end that a rule gives them.
-struct Stream<'a> {
-    name: &'static str,
-    events: &'a [Event],
-    nats: String,
+pub(crate) struct Stream<'a> {
+    pub(crate) name: &'static str,
+    pub(crate) events: &'a [Event],
+    pub(crate) nats: String,
 }
 
 /// Answers the question for a kind of sink.
@@ -142,7 +143,7 @@ pub(crate) fn ask(runtime: &Runtime, scale: &Scale, kind: &Kind) -> Result<Answe
         streams.push(Stream { name, events, nats: broker.server.url() });
     }
     let [calm, split] = [&streams[0], &streams[1]];
-    let bench = Bench { runtime, kind, number: Cell::new(0) };
+    let bench = Bench::of(runtime, kind);
     bench.warm(calm)?;
     let rows = plain::Rows::of(calm.events);
     let notes = [const { Cell::new(None) }; 3];
@@ -187,26 +188,35 @@ fn seconds(rows: u64, rates: &[f64]) -> f64 {
 }
 
 /// What all contestants of a question share.
-struct Bench<'a> {
-    runtime: &'a Runtime,
+pub(crate) struct Bench<'a> {
+    pub(crate) runtime: &'a Runtime,
     kind: &'a Kind,
     number: Cell<usize>,
 }
 
-impl Bench<'_> {
-    fn fresh(&self) -> Result<Place<'_>> {
+impl<'a> Bench<'a> {
+    pub(crate) fn of(runtime: &'a Runtime, kind: &'a Kind) -> Bench<'a> {
+        Bench { runtime, kind, number: Cell::new(0) }
+    }
+
+    pub(crate) fn fresh(&self) -> Result<Place<'_>> {
         self.number.set(self.number.get() + 1);
         self.kind.fresh(self.runtime, self.number.get())
     }
 
-    fn plain(&self, rows: &plain::Rows, stream: &Stream<'_>) -> Result<f64> {
+    pub(crate) fn plain(&self, rows: &plain::Rows, stream: &Stream<'_>) -> Result<f64> {
         let place = self.fresh()?;
         let took = self.runtime.block_on(place.plain(rows))?;
         self.check(&place, End::of(stream.events, false))?;
         Ok(rate(stream.events.len() as u64, took))
     }
 
-    fn pipeline(&self, stream: &Stream<'_>, variant: Variant, note: &Cell<Option<String>>) -> Result<f64> {
+    pub(crate) fn pipeline(
+        &self,
+        stream: &Stream<'_>,
+        variant: Variant,
+        note: &Cell<Option<String>>,
+    ) -> Result<f64> {
         let place = self.fresh()?;
         let name = format!("bench-{}", place.number);
         let file = place.file(&name, variant, &stream.nats, stream.name);
@@ -222,7 +232,7 @@ impl Bench<'_> {
     }
 
     /// Compiles the plugins into the cache, which every later start finds as a user's second start does.
-    fn warm(&self, stream: &Stream<'_>) -> Result<()> {
+    pub(crate) fn warm(&self, stream: &Stream<'_>) -> Result<()> {
         for variant in [Variant::None, Variant::Merge] {
             let place = self.fresh()?;
             let name = format!("bench-{}", place.number);

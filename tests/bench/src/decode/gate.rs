@@ -40,3 +40,23 @@ fn an_event_allocates_no_more_than_it_did() {
     let over: Vec<_> = told.iter().filter(|(_, found, most)| found > most).collect();
     assert!(over.is_empty(), "more allocations an event than the gate lets by: {over:?} of {told:?}");
 }
+
+/// Instructions (fuel) that each plugin of the chain may take for a row of a call of 1,000, at most.
+const FUEL: [(&str, f64); 3] = [("residency", 76.0), ("drop-temporary", 355.0), ("schema-map", 1211.0)];
+
+#[test]
+fn a_plugin_before_the_transaction_takes_no_more_instructions_than_it_did() {
+    const ROWS: usize = 1_000;
+    let runtime = Runtime::new().unwrap();
+    let shapes = desk::shapes(&runtime, &desk::workload_ddl(1), &desk::workload_tables(1)).unwrap();
+    let events = Workload { rows: ROWS as u64, keys: ROWS as u64, ..Workload::default() }.events();
+    let mut case = Case::new("chain", &shapes, &desk::batches(&events, false), Variant::None).unwrap();
+    // The first call of an instance is told nothing of.
+    case.run(false);
+    let used = case.chain.usage(ROWS).map(|used| used.expect("the plugin lives").1);
+    let told: Vec<_> =
+        FUEL.into_iter().zip(used).map(|((name, most), fuel)| (name, each(fuel, ROWS), most)).collect();
+    assert_eq!(told.len(), FUEL.len());
+    let over: Vec<_> = told.iter().filter(|(_, found, most)| found > most).collect();
+    assert!(over.is_empty(), "(plugin, instructions a row, at most): {over:?} of {told:?}");
+}

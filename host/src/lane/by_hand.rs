@@ -111,7 +111,6 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
     pub(super) async fn carry_out(
         &mut self,
         claim: &mut K::Claim,
-        generation: i64,
         report: &mut RunReport,
     ) -> Result<(), LaneError> {
         let mut done = Vec::new();
@@ -127,7 +126,7 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
                 a.waits_on_time && b.waits_on_time && (a.sequence, a.table) == (b.sequence, b.table)
             };
             for group in orders.chunk_by(of_one) {
-                self.carry_out_one(group, claim, generation, report).await?;
+                self.carry_out_one(group, claim, report).await?;
             }
         }
     }
@@ -136,7 +135,6 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         &mut self,
         orders: &[Order],
         claim: &mut K::Claim,
-        generation: i64,
         report: &mut RunReport,
     ) -> Result<(), LaneError> {
         let Some(first) = orders.first() else { return Ok(()) };
@@ -156,7 +154,7 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         let (lane, name) =
             (self.settings.claim.lane.to_string(), self.plan.table(first.table).shape.name.clone());
         let (hand, by) = (first.hand.word(), first.by.clone());
-        match self.commit_batch(batch, &Work::Ordered(&ordered), claim, generation, false).await? {
+        match self.commit_batch(batch, &Work::Ordered(&ordered), claim, false).await? {
             Ended::Committed(committed) => {
                 for order in orders.iter().filter(|order| order.waits_on_time) {
                     self.waiting.remove(&id(order), &self.plan);

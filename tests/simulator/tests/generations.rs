@@ -197,7 +197,7 @@ fn lane<'a>(
     let settings = LaneSettings {
         claim,
         limits: Limits { rows: ROWS, bytes: 1 << 20, patience: pause * 5, linger: pause / 10 },
-        retry: Retry { tries: 5, first: pause, max: pause, factor: 1.0 },
+        retry: Retry { tries: 5, first: pause, max: pause, factor: 1.0, jitter: 0 },
         continue_over_holes: false,
         retention_alarm: 0.5,
         until: Until::Sequence(CHANGES),

@@ -36,6 +36,9 @@ pub(super) struct Batch<'a> {
     pub writes: &'a Writes,
 }
 
+/// What a dead letter is about: a message by its sequence, or a row that was kept beside, by its key too.
+type Message<'a> = (u64, Option<&'a [u8]>);
+
 /// Gives the xmin of a written row: (index of the table in the writes, set, row).
 pub(super) type Xmins<'a> = &'a (dyn Fn(usize, u32, u32) -> u32 + Sync);
 
@@ -166,7 +169,7 @@ fn decisions<'a>(batch: &Batch<'a>) -> Option<Outgoing<'a>> {
 
 /// The two halves of a key change may both be dead: they are one message, so one letter with both reasons.
 fn dead<'a>(batch: &Batch<'a>) -> Option<Outgoing<'a>> {
-    let mut letters: BTreeMap<(u64, Option<&[u8]>), (&DeadLetter, String)> = BTreeMap::new();
+    let mut letters: BTreeMap<Message<'_>, (&DeadLetter, String)> = BTreeMap::new();
     for letter in &batch.writes.dead {
         // What was kept beside is no message, but a row each.
         let kept = letter.key.as_deref().filter(|_| letter.stage == "parked");

@@ -78,7 +78,7 @@ pub(crate) fn table(outcomes: &[Outcome]) -> String {
     table.set_header([
         "broken by",
         "program",
-        "regressed",
+        "old",
         "missing",
         "extra",
         "exits",

@@ -57,6 +57,18 @@ async fn the_sink_is_left_as_it_is(name: &str, kind: Kind) {
     let report: Value = scene.call(&["rehearse", "--conflicts", "--json"]).await.done().json();
     assert_eq!(report["changes"], json!(2), "both sides of the conflict are played: {report}");
     assert!(everything(&scene).await == run, "a look wrote to the sink");
+    played_from_a_capture(&scene).await;
+}
+
+/// Changes that have met their rows, and contests that were decided, are played from the file that `capture` writes.
+async fn played_from_a_capture(scene: &Scene) {
+    for (words, changes) in [(&["--decided"][..], 2), (&[][..], 2)] {
+        let capture = [&["capture", "--out", "captured.jsonl"], words].concat();
+        scene.call(&capture).await.done();
+        let report: Value = scene.call(&["rehearse", "--a", "captured.jsonl", "--json"]).await.done().json();
+        assert_eq!(report["changes"], json!(changes), "{words:?}: {report}");
+        assert_eq!(report["diverging"], json!([]), "{report}");
+    }
 }
 
 #[tokio::test]

@@ -7,14 +7,13 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use reconverge_streams::{
     records::{DecisionRecord, Query, Records},
     source::{Delivery, Limits, Reader, Source as _},
     table::{TableId, TableShape},
     text,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     RunError, ends, plan, plugins,
@@ -22,11 +21,13 @@ use super::{
 };
 use crate::{
     config::{Artifact, Pipeline, Policy, Stage},
+    contests::ContestsError,
     decode::Decoder,
     rehearse::{
         Rehearsal,
         play::Rules,
         recording::{self, RecordingError},
+        sides::{self, Of, Side},
     },
 };
 
@@ -64,6 +65,9 @@ pub async fn rehearsal(
     for one in recorded {
         match one {
             Recorded::Conflicts => messages.extend(history(pipeline, &sink).await?),
+            Recorded::Named(path) if sides::are_contests(path) => {
+                messages.extend(sides::deliveries(sides::of_contests(path)?));
+            }
             Recorded::Named(path) if path.exists() => {
                 let now = jiff::Timestamp::now().as_microsecond();
                 messages.extend(recording::read(path, through, now)?);
@@ -113,6 +117,16 @@ impl From<RecordingError> for RunError {
             RecordingError::Line { .. } => error.to_string(),
         };
         RunError::Environment { what, hint: hint.to_owned() }
+    }
+}
+
+impl From<ContestsError> for RunError {
+    fn from(error: ContestsError) -> Self {
+        let what = match &error {
+            ContestsError::File { source, .. } => format!("{error}: {source}"),
+            _ => error.to_string(),
+        };
+        RunError::Environment { what, hint: "docs/plugins/contests.md has the format".to_owned() }
     }
 }
 
@@ -184,34 +198,18 @@ async fn history(pipeline: &Pipeline, sink: &Sidecar) -> Result<Vec<Delivery>, R
     }
     let query = Query { pipeline: Some(pipeline.name.clone()), limit: DECISIONS_MAX, ..Query::default() };
     let decisions = sink.decisions(&query).await?;
-    let mut sides: Vec<(i64, String, Value)> = Vec::new();
+    let mut found = Vec::new();
     for decision in &decisions {
         let table = pipeline.tables.iter().find(|table| table.target == decision.table);
         let Some(table) = table else { continue };
-        sides.extend(side(decision, &table.name, true));
-        sides.extend(side(decision, &table.name, false));
+        found.extend(side(decision, &table.name, true));
+        found.extend(side(decision, &table.name, false));
     }
-    sides.sort_by(|one, other| {
-        (one.0, &one.1, one.2.to_string()).cmp(&(other.0, &other.1, other.2.to_string()))
-    });
-    // A row that was current in several decisions was written once.
-    sides.dedup();
-    let delivery = |(sequence, (at, source, mut envelope)): (u64, (i64, String, Value))| {
-        let position = json!({"source": source, "epoch": 0, "commit": at.unsigned_abs().to_string(), "ordinal": sequence});
-        envelope["pos"] = position;
-        Delivery {
-            sequence,
-            subject: format!("cdc.{source}.0.history.t"),
-            headers: vec![("Reconverge-Version".to_owned(), "1".to_owned())],
-            payload: Bytes::from(envelope.to_string()),
-            published_at: i64::MAX / 2,
-        }
-    };
-    Ok((1..).zip(sides).map(delivery).collect())
+    Ok(sides::deliveries(found))
 }
 
 /// One side of a decision; none where its row was not archived, or its time is not known.
-fn side(decision: &DecisionRecord, table: &str, is_incoming: bool) -> Option<(i64, String, Value)> {
+fn side(decision: &DecisionRecord, table: &str, is_incoming: bool) -> Option<Side> {
     let (row, at, source) = if is_incoming {
         (decision.incoming.as_ref()?, decision.incoming_at.as_deref()?, decision.source.as_str())
     } else {
@@ -221,8 +219,5 @@ fn side(decision: &DecisionRecord, table: &str, is_incoming: bool) -> Option<(i6
     let is_delete =
         if is_incoming { decision.kind.starts_with("delete") } else { decision.kind == "update_deleted" };
     let key: Value = serde_json::from_str(&decision.key).ok()?;
-    let (before, after) = if is_delete { (row, &Value::Null) } else { (&Value::Null, row) };
-    let op = if is_delete { "d" } else { "u" };
-    let envelope = json!({"v": 1, "op": op, "table": table, "key": key, "before": before, "after": after, "origin": source, "at": at});
-    Some((at, source.to_owned(), envelope))
+    Some(Side::of_row(Of { table, key: &key }, row, is_delete, at, source))
 }

@@ -1,10 +1,11 @@
 //! A rehearsal: recorded changes of an outage, merged into a scratch sink by the team's own rules, in many orders that
 //! keep each source's own; beside it the same by last-writer-wins, and by another plugin where one is given.
 //!
-//! [`recording`] reads what was recorded, [`play`] applies it once, [`report`] is what came of it, [`page`] the same for a
+//! [`recording`] reads what was recorded, [`sides`] makes changes of contests, [`play`] applies it once, [`report`] is what came of it, [`page`] the same for a
 //! manager. Beside the life of an event: nothing here sees a real sink.
 
 pub mod recording;
+pub mod sides;
 pub mod play;
 pub mod report;
 pub mod page;

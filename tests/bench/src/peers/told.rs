@@ -75,16 +75,7 @@ fn plain(said: &str) -> String {
 pub(crate) fn table(outcomes: &[Outcome]) -> String {
     let mut table = Table::new();
     table.load_style(presets::ASCII_MARKDOWN).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header([
-        "broken by",
-        "program",
-        "old",
-        "missing",
-        "extra",
-        "exits",
-        "s",
-        "what its user read",
-    ]);
+    table.set_header(["broken by", "program", "old", "missing", "extra", "exits", "s", "what its user read"]);
     for outcome in outcomes {
         table.add_row([
             outcome.broken.to_owned(),

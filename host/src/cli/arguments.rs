@@ -165,6 +165,9 @@ pub(super) struct Run {
     /// Name of this process in the sink, the same after a restart: then it need not wait for its own lease
     #[arg(long, value_name = "NAME", env = "RECONVERGE_OWNER", hide_env_values = true)]
     pub owner: Option<String>,
+    /// Take a plugin anew when its file changes, as `watch` in [reload] does: for development
+    #[arg(long)]
+    pub watch: bool,
     /// Show progress of a run that ends by itself, also where stderr is no terminal
     #[arg(long)]
     pub progress: bool,

@@ -33,7 +33,8 @@ pub(super) async fn run(global: &Global, asked: &Run) -> Result<Exit, Failure> {
     };
     let has_end = until != RunUntil::Forever;
     let bar = progress::bar(has_end);
-    let pipeline = connect::pipeline(global, Loudness::Info, &bar)?;
+    let mut pipeline = connect::pipeline(global, Loudness::Info, &bar)?;
+    pipeline.reload.watch |= asked.watch;
     connect::tell_warnings(&pipeline, global, &bar);
     let mut signals = Signals::listen()
         .map_err(|error| Failure::new(Exit::Environment, "signals cannot be heard").because(&error))?;

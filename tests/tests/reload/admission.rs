@@ -56,7 +56,7 @@ async fn contests_travel_with_a_deployment_and_a_difference_refuses_it() {
 async fn contests_of_the_pipeline_stand_before_every_artifact() {
     let scene = Scene::new("golden_watched", Kind::Sqlite, TABLE).await;
     contests(&scene.folder().join("golden"));
-    scene.write(&rules("merge", "contests = \"golden\"", "watch = true"));
+    scene.write(&rules("merge", "contests = \"golden\"", ""));
     let (good, bad) = (fs::read(guest("schedule-merge")).unwrap(), fs::read(guest("faulty")).unwrap());
     put(&scene, &bad);
     let found = scene.check().await;
@@ -65,7 +65,7 @@ async fn contests_of_the_pipeline_stand_before_every_artifact() {
     assert_eq!(ended.code, Some(2), "{ended:?}");
     put(&scene, &good);
     assert!(scene.check().await.ok);
-    let mut running = scene.start(&RUN);
+    let mut running = scene.start(&[&RUN[..], &["--watch"]].concat());
     until_told(&mut running, "lane.claimed", 1).await;
     put(&scene, &bad);
     until_told(&mut running, "reload.refused", 1).await;

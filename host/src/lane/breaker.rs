@@ -112,14 +112,6 @@ impl Breaker {
 mod tests {
     use super::*;
 
-    const RETRY: Retry = Retry {
-        tries: 5,
-        first: Duration::from_millis(500),
-        max: Duration::from_millis(8000),
-        factor: 2.0,
-        jitter: 0,
-    };
-
     /// One step of a story, at its time in milliseconds.
     #[derive(Debug)]
     enum Step {
@@ -135,8 +127,8 @@ mod tests {
         let ms = Duration::from_millis;
         for step in story {
             match *step {
-                Step::Failed(at) => breaker.failed(ms(at), &RETRY),
-                Step::Good(at) => breaker.went_well(ms(at), &RETRY),
+                Step::Failed(at) => breaker.failed(ms(at), &Retry::EXACT),
+                Step::Good(at) => breaker.went_well(ms(at), &Retry::EXACT),
                 Step::Works(at) => assert_eq!(breaker.next(ms(at)), Next::Work, "{step:?} of {story:?}"),
                 Step::Waits(at, until) => {
                     assert_eq!(breaker.next(ms(at)), Next::WaitUntil(ms(until)), "{step:?} of {story:?}");

@@ -48,6 +48,16 @@ pub struct Retry {
 }
 
 impl Retry {
+    /// The defaults, without jitter, so that pauses can be told to the millisecond.
+    #[cfg(test)]
+    pub(super) const EXACT: Retry = Retry {
+        tries: 5,
+        first: Duration::from_millis(500),
+        max: Duration::from_secs(8),
+        factor: 2.0,
+        jitter: 0,
+    };
+
     /// For what has a name: the jitter of its pauses is its own.
     #[must_use]
     pub fn of(self, name: impl Hash) -> Retry {
@@ -392,13 +402,7 @@ mod tests {
 
     #[test]
     fn pauses_grow_to_the_longest() {
-        let retry = Retry {
-            tries: 5,
-            first: Duration::from_millis(500),
-            max: Duration::from_secs(8),
-            factor: 2.0,
-            jitter: 0,
-        };
+        let retry = Retry::EXACT;
         let pauses: Vec<u128> = (0..7).map(|f| retry.pause(f).as_millis()).collect();
         assert_eq!(pauses, [500, 1000, 2000, 4000, 8000, 8000, 8000]);
         assert_eq!(retry.pause(u32::MAX).as_secs(), 8);
@@ -406,13 +410,7 @@ mod tests {
 
     #[test]
     fn lanes_that_failed_together_do_not_come_back_together() {
-        let exact = Retry {
-            tries: 5,
-            first: Duration::from_secs(8),
-            max: Duration::from_secs(8),
-            factor: 2.0,
-            jitter: 0,
-        };
+        let exact = Retry { first: Retry::EXACT.max, ..Retry::EXACT };
         let pauses: BTreeSet<Duration> = (0..100).map(|lane| exact.of(lane).pause(0)).collect();
         assert!(pauses.len() > 80, "{pauses:?}");
         assert!(

@@ -188,19 +188,11 @@ impl Drop for Call<'_> {
 mod tests {
     use super::*;
 
-    const RETRY: Retry = Retry {
-        tries: 5,
-        first: Duration::from_millis(500),
-        max: Duration::from_millis(8000),
-        factor: 2.0,
-        jitter: 0,
-    };
-
     #[tokio::test(start_paused = true)]
     async fn each_end_has_a_state_of_its_own() {
         let ends = Ends::new("l".into());
         for _ in 0..3 {
-            ends.failed(End::Sink, "refused".into(), &RETRY);
+            ends.failed(End::Sink, "refused".into(), &Retry::EXACT);
         }
         let sink = ends.health(End::Sink);
         assert_eq!(
@@ -212,7 +204,7 @@ mod tests {
         tokio::time::advance(Duration::from_secs(2)).await;
         for _ in 0..3 {
             assert_eq!(ends.next(End::Sink), Next::Check);
-            ends.went_well(End::Sink, &RETRY);
+            ends.went_well(End::Sink, &Retry::EXACT);
             tokio::time::advance(Duration::from_millis(500)).await;
         }
         let sink = ends.health(End::Sink);

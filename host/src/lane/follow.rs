@@ -56,10 +56,15 @@ impl Followed {
         self.watched.is_some_and(|(max, until)| faults > max && Instant::now() < until)
     }
 
+    /// Whether the sink has it on record.
+    pub(super) fn is_recorded(&self) -> bool {
+        self.recorded.is_some()
+    }
+
     /// What the next transaction has to record; nothing where it is recorded.
     pub(super) fn unrecorded(&self, by: &str) -> Option<NewGeneration> {
         let new = || NewGeneration { plugins: self.description.clone(), by: by.to_owned() };
-        self.recorded.is_none().then(new)
+        (!self.is_recorded()).then(new)
     }
 
     /// The number that decisions name in a transaction that began with [`Self::unrecorded`].

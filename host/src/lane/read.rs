@@ -220,7 +220,7 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         let ends = self.progress.ends();
         let _calling = ends.call(End::Sink);
         claim.idle(scanned).await?;
-        if self.followed.unrecorded("").is_some() {
+        if !self.followed.is_recorded() {
             // No batch has come to do it.
             let sequence = claim.checkpoint().sequence;
             let generation = self.followed.record(sequence, &self.settings.claim.owner, claim).await?;

@@ -6,7 +6,7 @@ use reconverge_servers::project_root;
 use reconverge_tests::{Kind, Scene, guest};
 use serde_json::Value;
 
-use crate::{RUN, TABLE, deployed_to, put, rules, until_told, variant};
+use crate::{RUN, TABLE, deployed_to, put, rules, variant};
 
 /// A plugin's folder as `plugin build` leaves it, with the golden contests of the schedule merge.
 fn folder(scene: &Scene, name: &str, wasm: &[u8]) -> String {
@@ -33,7 +33,7 @@ async fn contests_travel_with_a_deployment_and_a_difference_refuses_it() {
     let shown: Value = scene.call(&["plugin", "deploy", &good, "--json"]).await.done().json();
     assert_eq!(shown["reports"][0]["phase"], "live", "{shown}");
     assert!(shown["deployment"]["contests"].is_string(), "{shown}");
-    until_told(&mut running, "generation.taken", 1).await;
+    running.until_told("generation.taken", 1).await;
     let bad = folder(&scene, "bad", &fs::read(guest("faulty")).unwrap());
     let refused = scene.call(&["plugin", "deploy", &bad, "--plugin", "merge", "--json"]).await;
     assert_eq!(refused.code, Some(1), "{refused:?}");
@@ -66,11 +66,11 @@ async fn contests_of_the_pipeline_stand_before_every_artifact() {
     put(&scene, &good);
     assert!(scene.check().await.ok);
     let mut running = scene.start(&[&RUN[..], &["--watch"]].concat());
-    until_told(&mut running, "lane.claimed", 1).await;
+    running.until_told("lane.claimed", 1).await;
     put(&scene, &bad);
-    until_told(&mut running, "reload.refused", 1).await;
+    running.until_told("reload.refused", 1).await;
     assert!(running.talk().contains(TOLD), "{}", running.talk());
     put(&scene, &variant(&good, 1));
-    until_told(&mut running, "generation.taken", 1).await;
+    running.until_told("generation.taken", 1).await;
     running.stopped().await;
 }

@@ -6,7 +6,7 @@ use std::fs;
 use reconverge_tests::{Change, Kind, Scene, guest};
 use serde_json::json;
 
-use crate::{PATIENCE, RUN, file, put, until_phase, until_told};
+use crate::{PATIENCE, RUN, file, put, until_phase};
 
 const TABLES: [&str; 2] = ["shifts", "breaks"];
 
@@ -61,7 +61,7 @@ async fn canary(name: &str, kind: Kind, lane: &str, on: [&str; 2]) {
     scene.write(&pipeline(lane));
     put(&scene, &fs::read(guest("schedule-merge")).unwrap());
     let mut running = scene.start(&RUN);
-    until_told(&mut running, "lane.claimed", if lane.is_empty() { 1 } else { 2 }).await;
+    running.until_told("lane.claimed", if lane.is_empty() { 1 } else { 2 }).await;
     // It takes whatever comes.
     let taker = file(&scene, "taker.wasm", &fs::read(guest("faulty")).unwrap());
     assert_eq!(older_edit_stands(&scene, 1).await, [false, false], "the rule as it was");

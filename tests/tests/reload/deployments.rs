@@ -6,8 +6,7 @@ use reconverge_tests::{Change, Kind, Scene, guest};
 use serde_json::{Value, json};
 
 use crate::{
-    RUN, TABLE, change, deployed_to, expected, file, put, rows, rules, until_phase, until_status, until_told,
-    variant,
+    RUN, TABLE, change, deployed_to, expected, file, put, rows, rules, until_phase, until_status, variant,
 };
 
 #[tokio::test]
@@ -17,15 +16,15 @@ async fn a_deployment_goes_live_is_rolled_back_and_outlives_the_process() {
     let shown: Value =
         scene.call(&["plugin", "deploy", &first, "--plugin", "merge", "--json"]).await.done().json();
     assert_eq!(shown["reports"][0]["phase"], "live", "{shown}");
-    until_told(&mut running, "generation.taken", 1).await;
+    running.until_told("generation.taken", 1).await;
     // The plugin is the only one of the pipeline, so its name need not be said.
     let second = file(&scene, "second.wasm", &variant(&wasm, 2));
     scene.call(&["plugin", "deploy", &second]).await.done();
-    until_told(&mut running, "generation.taken", 2).await;
+    running.until_told("generation.taken", 2).await;
     let digest = |shown: &Value| shown["deployment"]["sha256"].as_str().unwrap().to_owned();
     let back: Value = scene.call(&["plugin", "rollback", "merge", "--json"]).await.done().json();
     assert_eq!(digest(&back), digest(&shown));
-    until_told(&mut running, "generation.taken", 3).await;
+    running.until_told("generation.taken", 3).await;
     scene.call(&["plugin", "pin", "merge", "--by", "on-call"]).await.done();
     let refused = scene.call(&["plugin", "deploy", &second]).await;
     assert_eq!(refused.code, Some(1), "{refused:?}");
@@ -58,7 +57,7 @@ async fn a_deployment_in_shadow_writes_nothing_until_it_is_promoted() {
     );
     assert_eq!(rows(&scene).await, expected(200));
     scene.call(&["plugin", "promote", "merge"]).await.done();
-    until_told(&mut running, "generation.taken", 1).await;
+    running.until_told("generation.taken", 1).await;
     running.stopped().await;
 }
 
@@ -99,14 +98,14 @@ async fn a_deployment_that_fails_is_turned_back_for_all_processes() {
     let wasm = fs::read(guest("faulty")).unwrap();
     put(&scene, &wasm);
     let mut running = scene.start(&RUN);
-    until_told(&mut running, "lane.claimed", 1).await;
+    running.until_told("lane.claimed", 1).await;
     let next = file(&scene, "next.wasm", &variant(&wasm, 1));
     let words = ["plugin", "deploy", &next, "--shadow-changes", "40", "--max-diff", "0", "--no-wait"];
     scene.call(&words).await.done();
     until_phase(&scene, "shadow").await;
     assert_eq!(running.talk().matches("generation.taken").count(), 0, "nothing is live before it was shown");
     scene.publish(&(0..40).map(change).collect::<Vec<_>>()).await;
-    until_told(&mut running, "generation.taken", 1).await;
+    running.until_told("generation.taken", 1).await;
     until_phase(&scene, "live").await;
     let row = json!({"id": 3, "modification_epoch": 9999, "region_source": "west", "note": "poison"});
     let poison = Change::write("west", 1000, "shifts", json!({"id": 3}), row);
@@ -128,7 +127,7 @@ async fn what_nobody_trusted_has_signed_is_neither_deployed_nor_taken() {
     let (scene, mut running, wasm) = deployed_to("unsigned").await;
     let next = file(&scene, "next.wasm", &variant(&wasm, 1));
     scene.call(&["plugin", "deploy", &next]).await.done();
-    until_told(&mut running, "generation.taken", 1).await;
+    running.until_told("generation.taken", 1).await;
     running.stopped().await;
     let key = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
     scene.write(&rules("merge", "", &format!("trusted_keys = [\"{key}\"]")));

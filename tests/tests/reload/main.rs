@@ -73,11 +73,6 @@ fn expected(changes: u64) -> Vec<Vec<Option<String>>> {
         .collect()
 }
 
-/// Waits until the log has `times` of an event.
-async fn until_told(running: &mut Running, event: &str, times: usize) {
-    running.until_told(event, times).await;
-}
-
 /// One process of a pipeline that follows deployments, and the plugin that it starts with.
 async fn deployed_to(name: &str) -> (Scene, Running, Vec<u8>) {
     let scene = Scene::new(name, Kind::Sqlite, TABLE).await;
@@ -85,7 +80,7 @@ async fn deployed_to(name: &str) -> (Scene, Running, Vec<u8>) {
     let wasm = fs::read(guest("schedule-merge")).unwrap();
     put(&scene, &wasm);
     let mut running = scene.start(&RUN);
-    until_told(&mut running, "lane.claimed", 1).await;
+    running.until_told("lane.claimed", 1).await;
     (scene, running, wasm)
 }
 

@@ -13,7 +13,7 @@ use std::{
 use reconverge_tests::{Change, Kind, Scene, guest};
 use serde_json::json;
 
-use crate::{RUN, TABLE, change, expected, put, rows, rules, until_told, variant};
+use crate::{RUN, TABLE, change, expected, put, rows, rules, variant};
 
 /// Publishes without end until told to stop; returns how many.
 async fn publish_until(scene: &Scene, stop: &AtomicBool) -> u64 {
@@ -36,11 +36,11 @@ async fn swapped_under_load(name: &str, kind: Kind, swaps: u8) {
     let mut running = scene.start(&RUN);
     let stop = Arc::new(AtomicBool::new(false));
     let swapping = async {
-        until_told(&mut running, "lane.claimed", 1).await;
+        running.until_told("lane.claimed", 1).await;
         for number in 1..=swaps {
             put(&scene, &variant(&wasm, number));
             // In the transaction of the first batch that it decided.
-            until_told(&mut running, "generation.recorded", usize::from(number)).await;
+            running.until_told("generation.recorded", usize::from(number)).await;
         }
         stop.store(true, Ordering::Relaxed);
     };
@@ -82,7 +82,7 @@ async fn what_is_not_fit_changes_nothing() {
     let wasm = fs::read(guest("schedule-merge")).unwrap();
     put(&scene, &wasm);
     let mut running = scene.start(&RUN);
-    until_told(&mut running, "lane.claimed", 1).await;
+    running.until_told("lane.claimed", 1).await;
     let other_stage = fs::read(guest("drop-temporary")).unwrap();
     let cut = &wasm[..wasm.len() / 2];
     for (number, (bytes, why)) in
@@ -91,7 +91,7 @@ async fn what_is_not_fit_changes_nothing() {
             .enumerate()
     {
         put(&scene, bytes);
-        until_told(&mut running, "reload.refused", number + 1).await;
+        running.until_told("reload.refused", number + 1).await;
         let told = running.talk();
         let line = told.lines().rfind(|line| line.contains("reload.refused")).unwrap().to_owned();
         assert!(line.contains(why) && line.contains("\"merge\""), "{line}");
@@ -112,9 +112,9 @@ async fn taken_back(name: &str, kind: Kind) {
     let wasm = fs::read(guest("faulty")).unwrap();
     put(&scene, &wasm);
     let mut running = scene.start(&RUN);
-    until_told(&mut running, "lane.claimed", 1).await;
+    running.until_told("lane.claimed", 1).await;
     put(&scene, &variant(&wasm, 1));
-    until_told(&mut running, "generation.taken", 1).await;
+    running.until_told("generation.taken", 1).await;
     let mut changes: Vec<Change> = (0..40).map(change).collect();
     let poison = |n: u64, id: u64| {
         let row = json!({"id": id, "modification_epoch": 9999, "region_source": "west", "note": "poison"});
@@ -124,7 +124,7 @@ async fn taken_back(name: &str, kind: Kind) {
     changes.push(change(1001));
     let sequences = scene.publish(&changes).await;
     scene.until_committed(*sequences.last().unwrap()).await;
-    until_told(&mut running, "generation.taken_back", 1).await;
+    running.until_told("generation.taken_back", 1).await;
     running.stopped().await;
     let generation = scene.sidecar("generation");
     let ids = scene.column(&format!("SELECT id FROM {generation} ORDER BY id")).await;

@@ -16,6 +16,7 @@ pub mod stages;
 pub mod plugin;
 pub mod waiting;
 pub mod resolve;
+pub mod baseline;
 pub mod generation;
 pub mod lane;
 pub mod contests;

@@ -11,6 +11,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 use crate::{
     by_hand::Order,
     checkpoint::{Checkpoint, LaneId, PlanDigest},
+    columns::Columns,
     epoch::SourceEpochs,
     family::{Family, FamilyWanted, Swept},
     hole::{Hole, HoleRecord, Passed, Resume},
@@ -245,6 +246,19 @@ pub trait Claim: Send {
     /// # Errors
     /// As in `begin`.
     fn depths(&mut self) -> impl Future<Output = Result<Vec<Depth>, SinkError>> + Send;
+
+    /// Between batches: the keys of a table's rows in the database's own order, at most `limit`, behind a key (one row of
+    /// key cells, as it was returned before) or from the first: one column per key column, in key order. What is written
+    /// meanwhile may be among them or not.
+    ///
+    /// # Errors
+    /// [`SinkError::Table`] where the table cannot be read as planned.
+    fn page(
+        &mut self,
+        table: TableId,
+        behind: Option<Columns>,
+        limit: u32,
+    ) -> impl Future<Output = Result<Columns, SinkError>> + Send;
 
     /// Between batches: the tables of the plan that are paused.
     ///

@@ -107,11 +107,21 @@ pub struct VersionWrite {
     pub key: Vec<u8>,
     /// The version.
     pub version: Version,
-    /// Where the batch writes the row of this key, (index into `upserts`, row): the sink then remembers how it
-    /// wrote it. `None`: the row, if any, is not touched and what the sink remembers stays.
-    pub row: Option<(u32, u32)>,
+    /// What becomes of the key's row.
+    pub row: Touch,
     /// The order columns that a tombstone or absence keeps, as a JSON object of canonical text forms.
     pub ordered_by: Option<String>,
+}
+
+/// What a batch does to the row of a version, and so what the sink knows the row by afterwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Touch {
+    /// Nothing: what the sink knows it by stays as it was.
+    No,
+    /// It is written: (index into `upserts`, row). The sink remembers how it wrote it.
+    Written(u32, u32),
+    /// Nothing, but as it stands it counts as ours from now on.
+    TakenOver,
 }
 
 /// A row that stands and whose parent is not in the sink.

@@ -286,6 +286,42 @@ async fn postgres_changes_that_wait_on_time() {
     changes_that_wait_on_time("hand_time_postgres", Kind::Postgres).await;
 }
 
+/// A message that changes a row's key waits as two halves, one under each key, and goes as one, by whichever it is named.
+async fn a_key_change_goes_whole(name: &str, kind: Kind) {
+    let scene = scene(name, kind).await;
+    scene.publish(&[album(1, 1), album(2, 3)]).await;
+    scene.run().await;
+    let ahead = json!(now() + 3_600_000_000);
+    let moved = |commit, from: i64, to| {
+        album(commit, to).with("before", json!({"id": from, "name": "album"})).with("at", ahead.clone())
+    };
+    scene.publish(&[moved(3, 1, 2), moved(4, 3, 4)]).await;
+    scene.run().await;
+    assert_eq!(kept(&scene).await, ["albums: skew"; 4]);
+    for (key, left) in [("1", 2), ("4", 0)] {
+        scene.call(&["parked", "discard", "albums", key, "--wait", "0", "--by", "ann"]).await.done();
+        scene.run().await;
+        assert_eq!(kept(&scene).await.len(), left, "by key {key}");
+    }
+    assert_eq!(names(&scene).await, ["album 1", "album 2"], "neither row went, and none came");
+    let letters = discarded(&scene).await;
+    assert!(letters.iter().all(|letter| letter["closed_by"] == "ann"), "{letters:?}");
+    let mut sequences: Vec<_> = letters.iter().map(|letter| letter["sequence"].as_u64().unwrap()).collect();
+    sequences.dedup();
+    assert_eq!(sequences, [3, 4]);
+    assert_eq!(ledger(&scene).await, counts([("applied", 2), ("dead-lettered", 4)]));
+}
+
+#[tokio::test]
+async fn sqlite_a_key_change_goes_whole() {
+    a_key_change_goes_whole("hand_moved_sqlite", Kind::Sqlite).await;
+}
+
+#[tokio::test]
+async fn postgres_a_key_change_goes_whole() {
+    a_key_change_goes_whole("hand_moved_postgres", Kind::Postgres).await;
+}
+
 /// Words of the operator while the lane is at work on the same keys: whatever comes first, every change has one
 /// disposition, and what stands is in one place.
 async fn by_hand_beside_a_running_lane(name: &str, kind: Kind) {

@@ -92,6 +92,7 @@ fn the_pipelines_of_the_pages_are_taken() {
 #[test]
 fn the_commands_of_the_pages_exist() {
     let commands = [
+        "adopt",
         "run",
         "check",
         "status",

@@ -71,7 +71,9 @@ pub async fn check(pipeline: &Pipeline) -> Findings {
 
 /// What is doubtful about a stream that can be bound to.
 async fn check_source(pipeline: &Pipeline, source: &Source) -> Result<Vec<Problem>, RunError> {
-    let bounds = ends::source(pipeline, source, false).await?.inspect().await?.bounds;
+    let stream = ends::source(pipeline, source, false).await?;
+    let bounds = stream.inspect().await?.bounds;
+    let unread = stream.unread(source.partitions).await?;
     ends::mirrors(pipeline, source).await?;
     let doubt = |max: u64| {
         let what = format!(
@@ -83,7 +85,18 @@ async fn check_source(pipeline: &Pipeline, source: &Source) -> Result<Vec<Proble
         problem.warn();
         problem
     };
-    Ok(bounds.per_subject_max.map(doubt).into_iter().collect())
+    let beyond = |unread: u64| {
+        let what = format!(
+            "stream {} holds {unread} messages of partitions that are not below {}: no lane reads them",
+            source.stream, source.partitions
+        );
+        let mut problem = pipeline.problem(source.span.clone(), what);
+        problem.help("raise `partitions` to what the subjects are dealt out to, or leave those subjects out of the stream");
+        problem.warn();
+        problem
+    };
+    let beyond = (unread > 0).then(|| beyond(unread));
+    Ok(bounds.per_subject_max.map(doubt).into_iter().chain(beyond).collect())
 }
 
 async fn check_sink<K: Sink>(pipeline: &Pipeline, sink: &K, found: &mut Findings) {

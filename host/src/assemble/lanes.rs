@@ -137,6 +137,16 @@ impl<K: Sink + Roster + 'static> Parts<K> {
         for config in &pipeline.sources {
             let stream = ends::source(pipeline, config, options.ensure).await?;
             let mirrors = ends::mirrors(pipeline, config).await?;
+            let unread = stream.unread(config.partitions).await?;
+            if unread > 0 {
+                let (stream, partitions) = (&config.stream, config.partitions);
+                tracing::warn!(
+                    stream,
+                    partitions,
+                    messages = unread,
+                    "source.unread: no lane has their partition"
+                );
+            }
             sources.push(Bound { facts: stream.inspect().await?, stream, mirrors });
         }
         Ok(Parts {

@@ -3,6 +3,7 @@
 //! Nothing is decided here. [`run`] is a pipeline's life; [`check`] finds all that would keep it from living;
 //! [`sidecar`], [`audit`] and [`redrive`] are the operator's.
 
+mod adopt;
 mod assign;
 mod audit;
 mod capture;
@@ -30,6 +31,7 @@ mod switch;
 mod workshop;
 
 pub use self::{
+    adopt::{Adopted, Adoption, adopt},
     audit::{AuditReport, LaneAudit, Recount, audit},
     capture::{Captured, Wanted, capture},
     check::{Findings, check},

@@ -58,8 +58,8 @@ pub async fn switch(pipeline: &Pipeline, old: Option<&Pipeline>, by: &str) -> Re
     Ok(Moved { switched: true, differences, at })
 }
 
-/// Lanes that somebody works on cannot be moved.
-fn idle(lanes: &[Checkpoint], now: Micros) -> Result<(), RunError> {
+/// Lanes that somebody works on cannot be moved, nor can their rows be taken over.
+pub(super) fn idle(lanes: &[Checkpoint], now: Micros) -> Result<(), RunError> {
     let held = |lane: &&Checkpoint| lane.owner.is_some() && lane.lease_until.is_some_and(|until| until > now);
     let Some(lane) = lanes.iter().find(held) else { return Ok(()) };
     let ends_in_ms = lane.lease_until.unwrap_or(now).saturating_sub(now) / 1000;
@@ -67,12 +67,12 @@ fn idle(lanes: &[Checkpoint], now: Micros) -> Result<(), RunError> {
     Err(refused(SinkError::Held { lane: lane.lane.clone(), owner, ends_in_ms }))
 }
 
-fn refused(error: SinkError) -> RunError {
+pub(super) fn refused(error: SinkError) -> RunError {
     let hint = match &error {
         SinkError::Held { .. } => {
             "stop all processes of the pipeline; one that died keeps its lanes until its lease is over"
         }
-        SinkError::Fenced(_) => "a process has worked meanwhile: stop it, and move again",
+        SinkError::Fenced(_) => "a process has worked meanwhile: stop it, and try again",
         _ => return error.into(),
     };
     RunError::NotFound { what: error.to_string(), hint: hint.to_owned() }

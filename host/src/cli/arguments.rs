@@ -9,7 +9,7 @@ use clap_complete::Shell;
 
 use crate::config::LogFormat;
 
-use super::{exit::exit_codes, help, holes::Holes, plugin, rehearse, source};
+use super::{adopt, exit::exit_codes, help, holes::Holes, plugin, rehearse, source};
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -130,6 +130,9 @@ pub(super) enum Command {
     /// Look at tables; pause one, or let it run again
     #[command(subcommand, long_about = help::TABLES, after_long_help = help::TABLES_MORE)]
     Tables(Tables),
+    /// Say where rows come from that stood in the sink before the pipeline
+    #[command(long_about = adopt::ADOPT, after_long_help = adopt::ADOPT_MORE)]
+    Adopt(adopt::Adopt),
     /// Look at sources, and say whether their positions began anew
     #[command(subcommand, long_about = source::SOURCE, after_long_help = source::SOURCE_MORE)]
     Source(source::SourceCommand),

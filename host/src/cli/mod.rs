@@ -28,6 +28,7 @@ mod lanes;
 mod parked;
 mod by_hand;
 mod tables;
+mod adopt;
 mod source;
 mod plugin;
 mod capture;
@@ -81,6 +82,7 @@ async fn perform(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Tables(asked) => tables::tables(&global, asked).await,
         Command::Plugin(command) => plugin::perform(&global, &command).await,
         Command::Holes(holes) => holes::holes(&global, holes).await,
+        Command::Adopt(asked) => adopt::adopt(&global, asked).await,
         Command::Source(command) => source::source(&global, command).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();

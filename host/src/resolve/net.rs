@@ -8,7 +8,7 @@ use reconverge_streams::{
     disposition::Disposition,
     standing::StandingKey,
     text,
-    writes::{ChangeIndex, Deletes, KeptWrite, TableWrites, Upserts, VersionWrite},
+    writes::{ChangeIndex, Deletes, KeptWrite, TableWrites, Touch, Upserts, VersionWrite},
 };
 
 use crate::{batch::Batch, plan::Rule, stages::RowRef};
@@ -40,7 +40,7 @@ pub(super) fn close(mut table: TableResolver<'_>, batch: &Batch, resolved: &mut 
             writes.versions.push(VersionWrite {
                 key: table.key_at(place).to_vec(),
                 version: state.version(),
-                row,
+                row: row.map_or(Touch::No, |(set, row)| Touch::Written(set, row)),
                 ordered_by: ordered_by(&table, state),
             });
         }

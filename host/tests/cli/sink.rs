@@ -15,7 +15,7 @@ use reconverge_streams::{
     sqlite::{SqliteClaim, SqliteSink},
     standing::{StandingKind, Version, Wanted, WantedTable},
     table::{TableId, TableShape},
-    writes::{DeadLetter, Decision, Deletes, TableWrites, Upserts, VersionWrite, Writes},
+    writes::{DeadLetter, Decision, Deletes, TableWrites, Touch, Upserts, VersionWrite, Writes},
 };
 use tempfile::TempDir;
 
@@ -179,13 +179,13 @@ impl Batch {
                 VersionWrite {
                     key: first,
                     version: version(StandingKind::Row),
-                    row: Some((0, 0)),
+                    row: Touch::Written(0, 0),
                     ordered_by: None,
                 },
                 VersionWrite {
                     key: second,
                     version: version(StandingKind::Tombstone),
-                    row: None,
+                    row: Touch::No,
                     ordered_by: Some(r#"{"epoch":43}"#.to_owned()),
                 },
             ],

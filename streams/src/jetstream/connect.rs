@@ -239,6 +239,10 @@ fn not_connected(options: &ConnectOptions, error: &async_nats::ConnectError) -> 
     let url = options.shown_url();
     let setup = |what: String, hint: &str| SourceError::Setup { what, hint: hint.to_owned() };
     match error.kind() {
+        ConnectErrorKind::Io if is_about_tls(error) => setup(
+            format!("no TLS connection to the NATS server at {url}: {error}"),
+            "TLS is asked for by the certificate authority or the url: see whether the server has it, and wants it first",
+        ),
         ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => setup(
             format!("the NATS server at {url} refused the credentials"),
             "check NATS_CREDS, NATS_USER and NATS_PASSWORD, or the context that is in use",
@@ -258,6 +262,19 @@ fn not_connected(options: &ConnectOptions, error: &async_nats::ConnectError) -> 
             SourceError::Unreachable(format!("no NATS server answers at {url}: {error}"))
         }
     }
+}
+
+/// Whether what came was no TLS, as from a server that speaks without.
+fn is_about_tls(error: &async_nats::ConnectError) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let io = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        if io.is_some_and(|inner| inner.is::<rustls::Error>()) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// Refuses a server before [`OLDEST_SERVER`], or one that does not say what it is.

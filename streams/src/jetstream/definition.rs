@@ -13,6 +13,7 @@ use crate::source::SourceError;
 
 const NAME_IN_USE: u64 = 10058;
 const SUBJECTS_OVERLAP: u64 = 10065;
+const BAD_CONFIGURATION: u64 = 10052;
 
 /// What a full stream does with a message that comes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -91,6 +92,9 @@ impl StreamDefinition {
             // Someone else was faster.
             Err(error) if error.is_refusal(&[NAME_IN_USE]) => Ok(Ensured::Found),
             Err(error) if error.is_refusal(&[SUBJECTS_OVERLAP]) => Err(self.overlap(&connection).await),
+            Err(error) if error.is_refusal(&[BAD_CONFIGURATION]) && self.takes_all_first_words() => {
+                Err(self.too_wide())
+            }
             Err(error) => Err(error.into_source_error(&connection, &doing)),
         }
     }
@@ -112,6 +116,25 @@ impl StreamDefinition {
             "duplicate_window": nanos(self.duplicates),
             "allow_direct": true,
         })
+    }
+
+    /// Whether one of the subjects begins with a wildcard: it matches the server's own (`$JS`, `$SYS`) too.
+    fn takes_all_first_words(&self) -> bool {
+        self.subjects.iter().any(|subject| subject.starts_with(['*', '>']))
+    }
+
+    fn too_wide(&self) -> SourceError {
+        SourceError::Setup {
+            what: format!(
+                "the server does not make a stream `{}` of the subjects {}: with a wildcard as their first word they would \
+                 take its own messages too",
+                self.name,
+                stream::quoted(&self.subjects)
+            ),
+            hint: "begin [source] subjects with a word of its own, as `cdc.{source}.{partition}.>`, and publish there; \
+                   or make the stream yourself with the first words that there are, and leave out --ensure"
+                .to_owned(),
+        }
     }
 
     async fn overlap(&self, connection: &Connection) -> SourceError {

@@ -13,7 +13,7 @@ use super::arrival::Stored;
 use super::connect::{ConnectOptions, Connection};
 use super::consumer::{Consumer, Wanted, sanitized};
 use super::reader::JetStreamReader;
-use super::stream;
+use super::stream::{self, Retention, StreamConfig};
 use super::subjects::FilterPattern;
 use crate::source::{Delivery, Source, SourceError, StreamFacts};
 
@@ -54,6 +54,28 @@ impl JetStreamSource {
     #[must_use]
     pub fn named(&self, prefix: &str) -> JetStreamSource {
         JetStreamSource { prefix: sanitized(prefix), ..self.clone() }
+    }
+
+    /// How many messages no lane reads, because the partition in their subject is not below `partitions`. Asks the server to
+    /// count, and reads nothing. Of a stream that gives each message away once (work queue, interest) it is not asked, since
+    /// the consumer that counts would take part: 0.
+    ///
+    /// # Errors
+    /// As [`Source::open`].
+    pub async fn unread(&self, partitions: u32) -> Result<u64, SourceError> {
+        let info = stream::find(&self.connection, &self.stream).await?;
+        if !self.filters.has_partition() || info.config.retention != Retention::Limits {
+            return Ok(0);
+        }
+        let read = (0..partitions).flat_map(|partition| self.filters.filter(partition)).collect();
+        // What is published between the two counts is among those that are read, at most.
+        let all = self.count(&info.config, self.filters.subjects()).await?;
+        Ok(all.saturating_sub(self.count(&info.config, read).await?))
+    }
+
+    async fn count(&self, stream: &StreamConfig, filters: Vec<String>) -> Result<u64, SourceError> {
+        let wanted = Wanted { prefix: format!("{}-count", self.prefix), partition: 0, filters, after: 0 };
+        Ok(Consumer::create(&self.connection, stream, &wanted).await?.pending)
     }
 
     /// The stream's name.

@@ -41,6 +41,11 @@ impl FilterPattern {
         vec![self.with("*")]
     }
 
+    /// Whether a subject says which partition it is of.
+    pub(super) fn has_partition(&self) -> bool {
+        self.tokens.iter().any(|token| token == "{partition}")
+    }
+
     fn with(&self, partition: &str) -> String {
         let token = |token: &String| match token.as_str() {
             "{partition}" => partition.to_owned(),

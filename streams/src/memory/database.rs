@@ -298,6 +298,23 @@ impl MemoryTable {
         all
     }
 
+    /// Keys as cells, behind one of them or from the first.
+    pub(super) fn page(&self, behind: Option<&Columns>, limit: usize) -> Columns {
+        let mut after = Vec::new();
+        if let Some(key) = behind {
+            canonical::key(&key.columns.iter().collect::<Vec<_>>(), 0, &mut after);
+        }
+        let mut keys = Columns::new(self.shape.key_logicals());
+        let following = self.rows.iter().filter(|(key, _)| behind.is_none() || **key > after);
+        for (_, row) in following.take(limit) {
+            for (into, &k) in keys.columns.iter_mut().zip(&self.shape.key) {
+                into.push_from(&row.cells.columns[k], 0);
+            }
+            keys.end_row();
+        }
+        keys
+    }
+
     /// Writes columns of row `i` of `cells`; returns the row's canonical key.
     pub(super) fn put(&mut self, columns: &[usize], cells: &Columns, i: usize, stamp: u64) -> Vec<u8> {
         let of = |column: usize| columns.iter().position(|c| *c == column).map(|at| &cells.columns[at]);

@@ -250,6 +250,21 @@ impl Claim for MemoryClaim {
         Ok(self.depths_in(&state))
     }
 
+    async fn page(
+        &mut self,
+        table: TableId,
+        behind: Option<Columns>,
+        limit: u32,
+    ) -> Result<Columns, SinkError> {
+        let state = self.database.state.lock().await;
+        let shape = &self.request.tables[table.index()];
+        let Some(found) = state.tables.get(&shape.name) else {
+            let gone = cause("no-table", format!("no such table: {}", shape.name));
+            return Err(SinkError::Table(table, gone));
+        };
+        Ok(found.page(behind.as_ref(), limit as usize))
+    }
+
     async fn paused(&mut self) -> Result<Vec<Paused>, SinkError> {
         let state = self.database.state.lock().await;
         self.fenced(&state)?;

@@ -20,7 +20,7 @@ use crate::{
     standing::StandingKind,
     table::{TableId, TableShape},
     text,
-    writes::{ChangeIndex, DeadLetter, Decision, TableWrites, Writes},
+    writes::{ChangeIndex, DeadLetter, Decision, TableWrites, Touch, Writes},
 };
 
 /// Writes all that a batch decided into the contents; on an error they are of no use any more.
@@ -123,7 +123,11 @@ fn remember(state: &mut Contents, request: &ClaimRequest, part: &TableWrites, st
         let at = (table.clone(), write.key.clone());
         let before = state.versions.get(&at).and_then(|r| r.stamp);
         let v = &write.version;
-        let stamp = if write.row.is_some() { Some(stamp) } else { before };
+        let stamp = match write.row {
+            Touch::No => before,
+            Touch::Written(..) => Some(stamp),
+            Touch::TakenOver => state.tables.get(&table).and_then(|t| Some(t.rows.get(&write.key)?.stamp)),
+        };
         state.versions.insert(
             at,
             Remembered {

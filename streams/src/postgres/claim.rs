@@ -11,6 +11,7 @@ use tokio_postgres::Error;
 use crate::{
     by_hand::Order,
     checkpoint::Checkpoint,
+    columns::Columns,
     epoch::SourceEpochs,
     family::{Family, FamilyWanted, Swept},
     hole::{Hole, HoleRecord, Passed, Resume},
@@ -305,6 +306,18 @@ impl Claim for PostgresClaim {
         self.connected().await?;
         let found = self.read_depths().await;
         found.map_err(|e| e.told(&self.facts.lane, "counting what is kept beside"))
+    }
+
+    async fn page(
+        &mut self,
+        table: TableId,
+        behind: Option<Columns>,
+        limit: u32,
+    ) -> Result<Columns, SinkError> {
+        self.abandon().await;
+        self.connected().await?;
+        let found = self.read_page(table, behind.as_ref(), limit).await;
+        found.map_err(|e| e.told(&self.facts.lane, "reading keys of a table"))
     }
 
     async fn paused(&mut self) -> Result<Vec<Paused>, SinkError> {

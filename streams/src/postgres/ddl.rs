@@ -163,7 +163,7 @@ const COLUMNS: [(&str, &str); 17] = [
         "version",
         "target smallint, key bytea, standing \"char\", origin smallint, committed_at bigint, \
          seen_source smallint[], seen_epoch integer[], seen_commit bigint[], seen_ordinal bigint[], \
-         seen_deleted boolean[], seen_at bigint[], row_xmin xid, clock jsonb, ordered_by jsonb, gone_at bigint",
+         seen_deleted boolean[], seen_at bigint[], row_xmin xid, row_digest bigint, clock jsonb, ordered_by jsonb, gone_at bigint",
     ),
     (
         "parked",

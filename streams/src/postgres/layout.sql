@@ -37,6 +37,7 @@ CREATE TABLE IF NOT EXISTS reconverge.version (
   seen_deleted boolean[] NOT NULL,                   -- whether that newest change was a delete
   seen_at bigint[] NOT NULL,                         -- commit time of its newest live change, for snapshot rows
   row_xmin xid,                                      -- xmin of the row as we wrote it: tells local writes
+  row_digest bigint,                                 -- what it held: tells them where a rewritten or restored table has new xmins
   clock jsonb, ordered_by jsonb,                     -- vector; order columns of a tombstone or an absence
   -- committed_at where no row stands. A column of its own, because an index over committed_at, partial or not, would
   -- make every version that is written anew a new entry in all indexes (no HOT update).

@@ -18,6 +18,7 @@ use crate::{
 
 use super::{
     cells::{self, Unlike},
+    digest,
     ids::Ids,
     params::Param,
     target::Target,
@@ -57,6 +58,8 @@ pub(super) struct Known {
     pub row: Option<u32>,
     /// Where the version lies. It is locked, so it stays there until we write it.
     pub place: Option<Place>,
+    /// The digest of a row that is not ours, so that it can be taken over.
+    pub digest: Option<i64>,
 }
 
 /// Where a row lies in its table: page, and place on it (`ctid`).
@@ -85,7 +88,7 @@ pub(super) const LOCK: &str = "SELECT pg_current_xact_id()::xid FROM reconverge.
 /// while the table is empty a join is planned the other way round, all versions of the target against all keys, and
 /// that plan stays for as long as the statement is prepared (seen: 540 ms a batch at 50,000 versions, 4 ms so).
 pub(super) const VERSIONS: &str = "SELECT u.ord, v.place, v.standing, v.origin, v.committed_at, v.seen_source, v.seen_epoch, \
-    v.seen_commit, v.seen_ordinal, v.seen_deleted, v.seen_at, v.row_xmin, v.clock::text, v.ordered_by::text \
+    v.seen_commit, v.seen_ordinal, v.seen_deleted, v.seen_at, v.row_xmin, v.clock::text, v.ordered_by::text, v.row_digest \
     FROM unnest($2::bytea[]) WITH ORDINALITY AS u(key, ord) CROSS JOIN LATERAL (SELECT w.ctid AS place, w.* \
     FROM reconverge.version w WHERE w.target = $1::smallint AND w.key = u.key FOR UPDATE) v ORDER BY u.ord";
 
@@ -145,12 +148,12 @@ pub(super) fn read(found: &Found<'_>, ids: &Ids) -> Result<Read, Unlike> {
         }
         return Ok((table, known, Vec::new()));
     }
-    let mut ours = vec![None; wanted.keys.len()];
+    let mut ours = vec![(None, None); wanted.keys.len()];
     for row in &found.versions {
         let at = place(row)?;
         let key = table.keys.get_mut(at).ok_or(Unlike("place of a key"))?;
         known[at].place = cells::raw(row, 1)?.map(cells::place).transpose()?;
-        ours[at] = xid(row, 11)?;
+        ours[at] = (xid(row, 11)?, cells::raw(row, 14)?.map(cells::int).transpose()?);
         key.version = Some(version(row, ids)?);
         if let Some(kept) = cells::raw(row, 13)? {
             let from = table.rows.rows();
@@ -162,9 +165,14 @@ pub(super) fn read(found: &Found<'_>, ids: &Ids) -> Result<Read, Unlike> {
     let mut local = Vec::new();
     for (at, key) in table.keys.iter_mut().enumerate() {
         let stands_as_row = key.version.as_ref().is_some_and(|v| v.standing == StandingKind::Row);
-        let is_local = match known[at].row {
-            Some(xmin) => !stands_as_row || ours[at] != Some(xmin),
-            None => stands_as_row,
+        let (our_xmin, our_digest) = ours[at];
+        let is_local = match (known[at].row, key.row) {
+            (Some(xmin), _) if stands_as_row && our_xmin == Some(xmin) => false,
+            (Some(_), Some(row)) => {
+                known[at].digest = digest::of_stored(found.target, &table.rows, row as usize);
+                !stands_as_row || our_digest.is_none() || known[at].digest != our_digest
+            }
+            _ => stands_as_row,
         };
         if is_local {
             key.local = Some(LocalWrite { at: None });

@@ -5,6 +5,8 @@
 
 use std::{fmt::Write as _, sync::Arc};
 
+use xxhash_rust::xxh3::xxh3_64;
+
 use crate::table::TableShape;
 
 use super::{
@@ -22,6 +24,9 @@ pub(super) struct Target {
     pub shape: Arc<TableShape>,
     /// In the order of the shape.
     columns: Vec<TargetColumn>,
+    /// The columns that a row's digest is of, and what stands for their names in it; `None` where what is sent for one of
+    /// them need not be what is stored.
+    pub digested: Option<Vec<(usize, u64)>>,
     /// Unique indexes on exactly the key.
     key_indexes: Vec<String>,
     /// See [`CatalogTable::may_replace`].
@@ -35,6 +40,18 @@ struct TargetColumn {
     travel: Travel,
     generated: bool,
     identity_always: bool,
+}
+
+/// See [`Target::digested`]: all that we write, which is all but what the database computes. An identity that is always
+/// generated keeps its value in an update.
+fn digested(shape: &TableShape, columns: &[TargetColumn]) -> Option<Vec<(usize, u64)>> {
+    let keeps_its_own =
+        |(at, column): (usize, &TargetColumn)| column.identity_always && !shape.key.contains(&at);
+    if columns.iter().enumerate().any(keeps_its_own) {
+        return None;
+    }
+    let written = columns.iter().enumerate().filter(|(_, column)| !column.generated);
+    Some(written.map(|(at, _)| (at, xxh3_64(shape.columns[at].name.as_bytes()))).collect())
 }
 
 impl Target {
@@ -55,7 +72,8 @@ impl Target {
         let on_key = found.indexes.iter().filter(|i| CatalogTable::is_on(i, &key));
         let key_indexes = on_key.map(|i| i.name.clone()).collect();
         let (ident, may_replace) = (found.ident(), found.may_replace);
-        Ok(Target { id, ident, shape, columns, key_indexes, may_replace, is_gone: false })
+        let digested = digested(&shape, &columns);
+        Ok(Target { id, ident, shape, columns, digested, key_indexes, may_replace, is_gone: false })
     }
 
     /// A table of the plan that is not there as planned; paused, so that nobody asks anything of it.
@@ -68,7 +86,8 @@ impl Target {
         };
         let columns = shape.columns.iter().map(column).collect();
         let ident = ident(&shape.name);
-        Target { id, ident, shape, columns, key_indexes: Vec::new(), may_replace: false, is_gone: true }
+        let (digested, key_indexes) = (None, Vec::new());
+        Target { id, ident, shape, columns, digested, key_indexes, may_replace: false, is_gone: true }
     }
 
     /// How a column's cells travel.
@@ -93,6 +112,25 @@ impl Target {
             self.ident,
             self.on_key(&self.shape.key)
         )
+    }
+
+    /// The keys of rows in the order of the key's index, as many as the last parameter says; `behind`: those that follow
+    /// a key, which the first parameters are, one row of key columns. Locks nothing.
+    pub(super) fn page(&self, behind: bool) -> String {
+        let column = |&k: &usize| format!("t.{}", self.columns[k].ident);
+        let keys: Vec<String> = self.shape.key.iter().map(column).collect();
+        let read = self.shape.key.iter().map(|k| column(k) + self.columns[*k].travel.read);
+        let read: Vec<String> = read.collect();
+        let (keys, limit) = (keys.join(", "), if behind { self.shape.key.len() + 1 } else { 1 });
+        let bounds = self.shape.key.iter().enumerate().map(|(at, &k)| {
+            let first = format!("(${}::{})[1]", at + 1, self.wire(k).array_type());
+            self.columns[k].travel.cast.as_ref().map_or(first.clone(), |cast| format!("{first}::{cast}"))
+        });
+        let bounds: Vec<String> = bounds.collect();
+        let behind =
+            if behind { format!("WHERE ({keys}) > ({}) ", bounds.join(", ")) } else { String::new() };
+        let read = read.join(", ");
+        format!("SELECT {read} FROM {} t {behind}ORDER BY {keys} LIMIT ${limit}::int8", self.ident)
     }
 
     /// The places of keys (from 1) whose row is there; locks nothing. Parameters: the key columns.

@@ -7,9 +7,11 @@ use crate::{
     columns::{Column, State},
     logical::Logical,
     position::Seen,
+    writes::Touch,
 };
 
 use super::{
+    digest,
     ids::Ids,
     params::Param,
     sidecar::{Batch, Outgoing, Xmins, int_or_null, text_or_null},
@@ -32,6 +34,7 @@ struct Group<'a> {
     origin: Column,
     committed_at: Column,
     xmin: Column,
+    digest: Column,
     clock: Column,
     ordered_by: Column,
     seen: Vec<&'a [Seen]>,
@@ -43,13 +46,14 @@ impl<'a> Group<'a> {
     fn new() -> Self {
         let [keys, standing, clock, ordered_by] =
             [Logical::Bytes, Logical::Bytes, Logical::Json, Logical::Json].map(Column::new);
-        let [origin, committed_at, xmin] = [Logical::Int; 3].map(Column::new);
+        let [origin, committed_at, xmin, digest] = [Logical::Int; 4].map(Column::new);
         Group {
             keys,
             standing,
             origin,
             committed_at,
             xmin,
+            digest,
             clock,
             ordered_by,
             seen: Vec::new(),
@@ -75,7 +79,17 @@ pub(super) fn statements<'a>(batch: &Batch<'a>, xmins: Xmins<'_>) -> Vec<Outgoin
             group.standing.push_bytes(&[write.version.standing.letter() as u8]);
             group.origin.push_int(i64::from(batch.ids.number(write.version.origin)));
             group.committed_at.push_int(write.version.committed_at);
-            int_or_null(write.row.map(|(set, row)| i64::from(xmins(t, set, row))), &mut group.xmin);
+            let (xmin, digest) = match write.row {
+                Touch::No => (None, None),
+                Touch::Written(set, row) => {
+                    let target = &batch.targets[table.table.index()];
+                    let digest = digest::of_written(target, &table.upserts[set as usize], row as usize);
+                    (Some(xmins(t, set, row)), digest)
+                }
+                Touch::TakenOver => known.map_or((None, None), |known| (known.row, known.digest)),
+            };
+            int_or_null(xmin.map(i64::from), &mut group.xmin);
+            int_or_null(digest, &mut group.digest);
             text_or_null(write.version.clock.as_deref(), &mut group.clock);
             text_or_null(write.ordered_by.as_deref(), &mut group.ordered_by);
             group.seen.push(&write.version.seen);
@@ -87,7 +101,7 @@ pub(super) fn statements<'a>(batch: &Batch<'a>, xmins: Xmins<'_>) -> Vec<Outgoin
             group.standing.push_bytes(b"g");
             group.origin.push_int(0);
             group.committed_at.push_int(0);
-            for column in [&mut group.xmin, &mut group.clock, &mut group.ordered_by] {
+            for column in [&mut group.xmin, &mut group.digest, &mut group.clock, &mut group.ordered_by] {
                 column.push_state(State::Null);
             }
             group.seen.push(&table.gate);
@@ -112,11 +126,14 @@ fn version_rows<'a>(target: i16, mode: Mode, sources: usize, group: Group<'a>, i
         Param::Own(group.xmin, Wire::Xid),
         Param::Own(group.clock, Wire::Jsonb),
         Param::Own(group.ordered_by, Wire::Jsonb),
+        Param::Own(group.digest, Wire::Int8),
     ];
     let mut unnest = String::from(
-        "unnest($2::bytea[], $3::\"char\"[], $4::int2[], $5::int8[], $6::xid[], $7::jsonb[], $8::jsonb[]",
+        "unnest($2::bytea[], $3::\"char\"[], $4::int2[], $5::int8[], $6::xid[], $7::jsonb[], $8::jsonb[], \
+         $9::int8[]",
     );
-    let mut names = String::from("key, standing, origin, committed_at, row_xmin, clock, ordered_by");
+    let mut names =
+        String::from("key, standing, origin, committed_at, row_xmin, clock, ordered_by, row_digest");
     for i in 0..sources {
         let [mut s, mut e, mut c, mut o, mut l] = [Logical::Int; 5].map(Column::new);
         let mut d = Column::new(Logical::Bool);
@@ -161,26 +178,30 @@ fn version_rows<'a>(target: i16, mode: Mode, sources: usize, group: Group<'a>, i
     Outgoing { sql: version_sql(mode, &seen, &format!("{unnest}) AS u({names})")), params }
 }
 
+/// Without an xmin the row was not touched, and what it is known by stays; a key that is gone has no row to be known by.
+const OURS_STAYS: &str = "row_xmin = coalesce(u.row_xmin, v.row_xmin), row_digest = CASE WHEN u.standing <> 'r' THEN NULL \
+    WHEN u.row_xmin IS NULL THEN v.row_digest ELSE u.row_digest END";
+
 fn version_sql(mode: Mode, seen: &[String; 6], from: &str) -> String {
     const SEEN: [&str; 6] =
         ["seen_source", "seen_epoch", "seen_commit", "seen_ordinal", "seen_deleted", "seen_at"];
     if mode == Mode::Update {
         let set: Vec<String> =
             SEEN.iter().zip(seen).map(|(name, value)| format!("{name} = {value}")).collect();
-        // Without an xmin the row was not touched, and what is remembered of it stays. The rows are found by the place
+        // The rows are found by the place
         // where the batch's beginning has locked them, rather than by their key for the third time. A limit that is no
         // constant makes the planner think of few places, so that it goes by them however the table was when the
         // statement was prepared; else it reads an empty table whole, and keeps that plan when it is large.
         return format!(
             "UPDATE reconverge.version v SET standing = u.standing, origin = u.origin, committed_at = u.committed_at, \
-             {}, row_xmin = coalesce(u.row_xmin, v.row_xmin), clock = u.clock, ordered_by = u.ordered_by \
+             {}, {OURS_STAYS}, clock = u.clock, ordered_by = u.ordered_by \
              FROM (SELECT * FROM {from} LIMIT cardinality($2)) u WHERE v.ctid = u.place AND v.target = $1::int2",
             set.join(", ")
         );
     }
     let insert = format!(
-        "INSERT INTO reconverge.version AS v (target, key, standing, origin, committed_at, {}, row_xmin, clock, ordered_by) \
-         SELECT $1::int2, u.key, u.standing, u.origin, u.committed_at, {}, u.row_xmin, u.clock, u.ordered_by FROM {from}",
+        "INSERT INTO reconverge.version AS v (target, key, standing, origin, committed_at, {}, row_xmin, row_digest, clock, ordered_by) \
+         SELECT $1::int2, u.key, u.standing, u.origin, u.committed_at, {}, u.row_xmin, u.row_digest, u.clock, u.ordered_by FROM {from}",
         SEEN.join(", "),
         seen.join(", ")
     );
@@ -190,8 +211,9 @@ fn version_sql(mode: Mode, seen: &[String; 6], from: &str) -> String {
     let set: Vec<String> = SEEN.iter().map(|name| format!("{name} = EXCLUDED.{name}")).collect();
     format!(
         "{insert} ON CONFLICT (target, key) DO UPDATE SET standing = EXCLUDED.standing, origin = EXCLUDED.origin, \
-         committed_at = EXCLUDED.committed_at, {}, row_xmin = coalesce(EXCLUDED.row_xmin, v.row_xmin), \
+         committed_at = EXCLUDED.committed_at, {}, {}, \
          clock = EXCLUDED.clock, ordered_by = EXCLUDED.ordered_by",
-        set.join(", ")
+        set.join(", "),
+        OURS_STAYS.replace("u.", "EXCLUDED.")
     )
 }

@@ -9,11 +9,12 @@ use tokio::sync::OwnedMutexGuard;
 use super::{
     Clock, Writer, by_hand, checkpoint, epochs, errors, events, family, history, holes, kept,
     lane::{self, Lane},
-    retention, row, rows, standing, versions, waiting,
+    pages, retention, row, rows, standing, versions, waiting,
 };
 use crate::{
     by_hand::Order,
     checkpoint::Checkpoint,
+    columns::Columns,
     epoch::SourceEpochs,
     family::{Family, FamilyWanted, Swept},
     hole::{Hole, HoleRecord, Passed, Resume},
@@ -23,7 +24,7 @@ use crate::{
     standing::{NewGeneration, Standing, Wanted},
     table::TableId,
     waiting::{Aside, Depth, Paused, Waiting, WaitingWanted},
-    writes::Writes,
+    writes::{Touch, Writes},
 };
 
 /// A lane of a SQLite sink.
@@ -129,6 +130,18 @@ impl Claim for SqliteClaim {
     async fn depths(&mut self) -> Result<Vec<Depth>, SinkError> {
         let lane = Arc::clone(&self.lane);
         self.fenced(move |conn| waiting::depths(conn, &lane)).await
+    }
+
+    async fn page(
+        &mut self,
+        table: TableId,
+        behind: Option<Columns>,
+        limit: u32,
+    ) -> Result<Columns, SinkError> {
+        let lane = Arc::clone(&self.lane);
+        let read = move |conn: &mut Connection| pages::read(conn, lane.table(table), behind.as_ref(), limit);
+        let read = self.writer.thread.run(read).await?;
+        read.map_err(|e| errors::sink_error("the keys of a table could not be read", &e))
     }
 
     async fn paused(&mut self) -> Result<Vec<Paused>, SinkError> {
@@ -323,8 +336,14 @@ fn write_versions(
     for (part, digests) in writes.tables.iter().zip(digests) {
         let target = lane.table(part.table).target;
         for version in &part.versions {
-            let of_row = |(set, row): (u32, u32)| digests.get(set as usize)?.get(row as usize)?.as_ref();
-            writer.write(lane, target, version, version.row.and_then(of_row))?;
+            let digest = match version.row {
+                Touch::No => None,
+                Touch::Written(set, row) => {
+                    digests.get(set as usize).and_then(|set| *set.get(row as usize)?)
+                }
+                Touch::TakenOver => standing::digest_by_key(conn, lane.table(part.table), &version.key)?,
+            };
+            writer.write(lane, target, version, digest.as_ref())?;
         }
         writer.write_gate(lane, target, &part.gate)?;
     }

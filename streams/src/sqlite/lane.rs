@@ -163,6 +163,18 @@ impl Table {
         }
     }
 
+    /// Keys in the order of their index, as many as the last parameter says; `behind`: those that follow a key, which the
+    /// first parameters are.
+    pub(super) fn page(&self, behind: bool) -> String {
+        let keys = list(&self.shape, &self.shape.key);
+        let n = self.shape.key.len();
+        let (behind, limit) = match behind {
+            true => (format!("WHERE ({keys}) > ({}) ", places(n)), n + 1),
+            false => (String::new(), 1),
+        };
+        format!("SELECT {keys} FROM {} {behind}ORDER BY {keys} LIMIT ?{limit}", self.quoted)
+    }
+
     /// Writes the named columns of a row by its key.
     pub(super) fn upsert(&self, columns: &[usize]) -> String {
         let keys = list(&self.shape, &self.shape.key);

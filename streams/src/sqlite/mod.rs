@@ -60,6 +60,7 @@ mod lane;
 mod checkpoint;
 mod claim;
 mod standing;
+mod pages;
 mod versions;
 mod kept;
 mod waiting;

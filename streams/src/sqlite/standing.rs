@@ -14,6 +14,7 @@ use super::{
     waiting,
 };
 use crate::{
+    canonical,
     columns::Columns,
     standing::{LocalWrite, Standing, StandingKey, StandingKind, StandingTable, Wanted, WantedTable},
     table::TableId,
@@ -125,6 +126,20 @@ pub(super) fn digest_of(
         cells::add_to_digest(stored.name_hash, row.get_ref(at)?, stored.affinity, bytes);
     }
     Ok(cells::digest(bytes))
+}
+
+/// The digest of the row of a canonical key; `None` where it is not there.
+pub(super) fn digest_by_key(
+    conn: &Connection,
+    table: &Table,
+    key: &[u8],
+) -> rusqlite::Result<Option<cells::Digest>> {
+    let logicals: Vec<_> = table.shape.key_logicals().collect();
+    let Some(cells) = canonical::key_cells(&logicals, key) else { return Ok(None) };
+    let mut select = conn.prepare_cached(&table.select)?;
+    bind_key(&mut select, table, &cells, 0, &mut String::new())?;
+    let mut rows = select.raw_query();
+    rows.next()?.map(|row| digest_of(row, table, &mut Vec::new())).transpose()
 }
 
 /// Whether the application wrote the row, or took it away, after we did.

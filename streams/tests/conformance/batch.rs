@@ -10,7 +10,7 @@ use reconverge_streams::{
     position::Seen,
     sink::{Claim, Sink},
     standing::{Standing, StandingKind, Version, Wanted},
-    writes::{Deletes, KeptWrite, TableWrites, Upserts, VersionWrite, Writes},
+    writes::{Deletes, KeptWrite, TableWrites, Touch, Upserts, VersionWrite, Writes},
 };
 
 use crate::{
@@ -77,7 +77,7 @@ impl<'w, F: Fixture> Batch<'w, F> {
         upserts.changes.push(change);
         let row = u32::try_from(upserts.changes.len() - 1).expect("few rows");
         if let Some(mut version) = version {
-            version.row = Some((0, row));
+            version.row = Touch::Written(0, row);
             part.versions.push((version, Some(columns)));
         }
         part.keys.push(key);
@@ -110,7 +110,7 @@ impl<'w, F: Fixture> Batch<'w, F> {
         let write = VersionWrite {
             key: self.world.key(table, key),
             version,
-            row: None,
+            row: Touch::No,
             ordered_by: ordered_by.map(String::from),
         };
         let part = self.parts.entry(table).or_default();
@@ -137,7 +137,8 @@ impl<'w, F: Fixture> Batch<'w, F> {
             subject: Some("cdc.us-east.0.public.text".into()),
         });
         let part = self.parts.entry(table).or_default();
-        part.versions.push((VersionWrite { key: key_bytes, version, row: None, ordered_by: None }, None));
+        part.versions
+            .push((VersionWrite { key: key_bytes, version, row: Touch::No, ordered_by: None }, None));
         part.keys.push(key.iter().map(|k| (*k).to_owned()).collect());
     }
 
@@ -195,7 +196,7 @@ impl<'w, F: Fixture> Batch<'w, F> {
         self.versions.then(|| VersionWrite {
             key: self.world.key(table, &key),
             version: self.world.version(standing, n),
-            row: None,
+            row: Touch::No,
             ordered_by: None,
         })
     }
@@ -207,8 +208,8 @@ impl Part {
         let set = |columns: &Vec<usize>| sets.iter().position(|s| s == columns).expect("its own set");
         let mut versions = Vec::new();
         for (mut version, columns) in self.versions {
-            if let (Some((_, row)), Some(columns)) = (version.row, &columns) {
-                version.row = Some((u32::try_from(set(columns)).expect("few sets"), row));
+            if let (Touch::Written(_, row), Some(columns)) = (version.row, &columns) {
+                version.row = Touch::Written(u32::try_from(set(columns)).expect("few sets"), row);
             }
             versions.push(version);
         }

@@ -9,6 +9,7 @@ mod batch;
 mod world;
 mod claims;
 mod standing;
+mod pages;
 mod writing;
 mod guilt;
 mod values;
@@ -153,6 +154,8 @@ macro_rules! every_case {
                 a_plan_is_remembered_by_its_digest
                 a_switch_waits_for_nobody_and_fences_the_old
                 a_switch_takes_the_gates_along;
+            pages: pages_have_every_key_once
+                a_row_that_is_taken_over_is_ours;
             epochs: an_epoch_of_a_control_message_holds_for_its_lane
                 a_suspicion_is_noted_once_and_closed_by_the_operator;
         }

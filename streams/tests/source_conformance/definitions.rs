@@ -99,3 +99,15 @@ async fn the_partitioned_definition_cuts_by_key_and_keeps_a_key_together() {
     assert_eq!(keys.len(), 40);
     assert!(used > 4, "{used}");
 }
+
+#[tokio::test]
+async fn subjects_that_begin_with_a_wildcard_are_refused_with_what_to_do() {
+    let server = NatsServer::temporary().unwrap();
+    let options = ConnectOptions::at(server.url());
+    for pattern in ["{source}.{partition}.>", ">"] {
+        let Ok(filters) = FilterPattern::parse(pattern) else { continue };
+        let wanted = StreamDefinition::new("CDC", filters.subjects());
+        let (what, hint) = setup(wanted.ensure(&options).await.unwrap_err());
+        assert!(what.contains("wildcard as their first word") && hint.contains("--ensure"), "{what}: {hint}");
+    }
+}

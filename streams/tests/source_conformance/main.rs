@@ -9,6 +9,7 @@ mod setup;
 mod faults;
 mod retention;
 mod definitions;
+mod secured;
 
 /// The whole contract for one world.
 macro_rules! keeps_the_contract {

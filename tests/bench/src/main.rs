@@ -3,7 +3,7 @@
 //!
 //! In the order of a run: `scale` says how much is done, `random` and `workload` make the changes that every contestant
 //! gets, `desk`, `stream`, `pipeline` and `plain` are what they are run with, `merge`, `decode`, `read`, `sinks`,
-//! `reload`, `range`, `latency`, `life` and `peers` are the questions, three of them at a `site`, `trial` lets contestants
+//! `reload`, `range`, `latency`, `life`, `family` and `peers` are the questions, three of them at a `site`, `trial` lets contestants
 //! take turns, `answer` holds what came out, `table`, `plot` and `report` tell it.
 //! Never a part of the product; everything is on this machine's loopback, and nothing is left behind.
 
@@ -27,6 +27,7 @@ mod site;
 mod range;
 mod latency;
 mod life;
+mod family;
 mod peers;
 mod plot;
 mod report;
@@ -85,6 +86,8 @@ enum Question {
     Latency,
     /// Start, rest and memory.
     Life,
+    /// Rows that wait for their parents.
+    Family,
     /// Other programs on the same stream, and both broken in the same ways.
     Peers,
 }
@@ -145,6 +148,11 @@ fn ask(
         Question::Reload => {
             let server = Postgres::builder().durable().start()?;
             reload::ask(runtime, scale, &[Kind::Sqlite, Kind::Postgres(Box::new(server))])
+        }
+        Question::Family => {
+            report.sqlite();
+            let kinds = [Kind::Sqlite, postgres(runtime, report)?];
+            return kinds.iter().map(|kind| family::ask(runtime, scale, kind)).collect();
         }
         Question::Peers => return beside_peers(arguments, runtime, scale, report),
     };

@@ -17,6 +17,8 @@ pub(crate) struct Scale {
     /// Changes that go from stream to sink, and the keys that they are of.
     pub(crate) sink_rows: u64,
     pub(crate) sink_keys: u64,
+    /// Rows that wait until all of their parents come.
+    pub(crate) parked_rows: u64,
     /// Changes of the base workload that others are compared with.
     pub(crate) range_rows: u64,
     /// How long a rate is kept up, and a pipeline left at rest.
@@ -34,6 +36,7 @@ impl Scale {
             read_messages: 200_000,
             sink_rows: 200_000,
             sink_keys: 50_000,
+            parked_rows: 100_000,
             range_rows: 100_000,
             latency_seconds: 20,
         }
@@ -49,6 +52,7 @@ impl Scale {
             read_messages: 60_000,
             sink_rows: 60_000,
             sink_keys: 15_000,
+            parked_rows: 10_000,
             range_rows: 20_000,
             latency_seconds: 4,
         }

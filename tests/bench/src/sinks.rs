@@ -99,6 +99,11 @@ impl Place<'_> {
         pipeline::file(&Wiring { name, variant, nats, stream, sink, tables: 1, partitions: 1 })
     }
 
+    /// More tables.
+    pub(crate) async fn execute(&self, sql: &str) -> Result<()> {
+        self.database.execute(sql).await
+    }
+
     /// Where the database is.
     pub(crate) fn url(&self) -> String {
         self.database.url()

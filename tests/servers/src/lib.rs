@@ -19,10 +19,12 @@ pub mod tools;
 
 mod process;
 
+mod authority;
 mod nats;
 mod postgres;
 mod proxy;
 
+pub use authority::{Authority, Certified};
 pub use nats::{NatsServer, NatsServerBuilder};
 pub use place::{project_root, scratch, target_dir};
 pub use postgres::{Postgres, PostgresBuilder};

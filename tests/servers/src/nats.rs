@@ -197,7 +197,7 @@ impl Drop for NatsServer {
     }
 }
 
-/// The port in the ports file that process `id` wrote: `{"nats":["nats://127.0.0.1:4222"], ..}`.
+/// The port in the ports file that process `id` wrote: `{"nats":["nats://127.0.0.1:4222"], ..}`; with TLS `tls://`.
 fn told_port(ports: &Path, id: u32) -> Option<u16> {
     let ending = format!("_{id}.ports");
     let named = std::fs::read_dir(ports).ok()?.flatten();
@@ -206,7 +206,7 @@ fn told_port(ports: &Path, id: u32) -> Option<u16> {
 }
 
 fn port_in(told: &str) -> Option<u16> {
-    let (_, after) = told.split_once("nats://127.0.0.1:")?;
+    let (_, after) = told.split_once("://127.0.0.1:")?;
     // Without the closing quote the file is still being written.
     after.split_once('"')?.0.parse().ok()
 }

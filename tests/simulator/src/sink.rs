@@ -6,6 +6,7 @@ use std::{future::Future, pin::Pin, sync::Arc};
 use reconverge_streams::{
     by_hand::Order,
     checkpoint::Checkpoint,
+    columns::Columns,
     epoch::SourceEpochs,
     family::{Family, FamilyWanted, Swept},
     hole::{Hole, HoleRecord, Passed, Resume},
@@ -189,6 +190,18 @@ impl<C: Claim> Claim for FaultyClaim<C> {
         let epochs = self.claim.epochs().await?;
         self.life.after(called).await.map_err(unreachable)?;
         Ok(epochs)
+    }
+
+    async fn page(
+        &mut self,
+        table: TableId,
+        behind: Option<Columns>,
+        limit: u32,
+    ) -> Result<Columns, SinkError> {
+        let called = self.life.before("page").await.map_err(unreachable)?;
+        let page = self.claim.page(table, behind, limit).await?;
+        self.life.after(called).await.map_err(unreachable)?;
+        Ok(page)
     }
 
     async fn paused(&mut self) -> Result<Vec<Paused>, SinkError> {

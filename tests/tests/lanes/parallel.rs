@@ -170,3 +170,27 @@ async fn one_lanes_end_is_not_the_others() {
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert!(ended.stderr.contains("3 of 6 lanes stopped"), "{}", ended.stderr);
 }
+
+/// Whoever deals keys out to more partitions than the pipeline reads is told, before and while it runs.
+#[tokio::test]
+async fn what_no_lane_reads_is_told() {
+    let mut scene = Scene::new("unread", Kind::Sqlite, TABLES).await;
+    scene.partitions = 2;
+    scene.write(RULES);
+    let in_partition =
+        |partition: u32| write("east", "goods", u64::from(partition), 1).in_partition(partition);
+    scene.publish(&[in_partition(0), in_partition(1)]).await;
+    let beyond = |found: &reconverge_tests::Found| {
+        let told = found.problems.iter().find(|problem| problem.message.contains("no lane reads them"));
+        told.map(|problem| problem.message.clone())
+    };
+    assert_eq!(beyond(&scene.check().await), None);
+    scene.publish(&[in_partition(2), in_partition(7)]).await;
+    let found = scene.check().await;
+    assert!(found.ok, "a doubt, no fault: {found:?}");
+    let told = beyond(&found).unwrap_or_default();
+    assert!(told.contains("holds 2 messages of partitions that are not below 2"), "{found:?}");
+    let ended = scene.call(&["run", "--until-caught-up", "--json"]).await.done();
+    assert!(ended.stderr.contains("source.unread"), "{}", ended.stderr);
+    assert_eq!(scene.column("SELECT id FROM goods ORDER BY id").await, ["0", "1"]);
+}

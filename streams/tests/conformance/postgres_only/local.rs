@@ -28,7 +28,7 @@ async fn a_row_stays_ours_through_vacuum_cluster_and_an_added_column() {
         world.fixture.batch(upkeep).await;
         assert!(world.stands(&mut claim, 0, &[&["1"]], &[]).await.keys[0].local.is_none(), "{upkeep}");
     }
-    world.fixture.batch("UPDATE notes SET a = a").await;
+    world.fixture.batch("UPDATE notes SET a = 'theirs'").await;
     assert!(
         world.stands(&mut claim, 0, &[&["1"]], &[]).await.keys[0].local.is_some(),
         "an update of the application"

@@ -2,9 +2,11 @@
 
 mod values;
 mod local;
+mod rewritten;
 mod sessions;
 mod writing;
 mod setup;
+mod secured;
 
 use std::{sync::Arc, time::Duration};
 

@@ -37,6 +37,7 @@ mod standing;
 mod claim;
 mod begin;
 mod kept;
+mod ledger;
 mod waiting;
 mod by_hand;
 mod retention;

@@ -62,6 +62,7 @@ mod claim;
 mod standing;
 mod versions;
 mod kept;
+mod ledger;
 mod waiting;
 mod by_hand;
 mod epochs;

@@ -119,6 +119,7 @@ macro_rules! every_case {
                 a_parent_key_that_cannot_be_is_unknown
                 who_waits_for_a_parent_is_found
                 who_names_a_parent_is_found
+                rows_are_found_by_their_own_keys
                 a_parent_of_several_columns
                 relatives_are_written_with_the_batch
                 a_sweep_finds_parents_that_the_application_wrote

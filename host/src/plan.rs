@@ -91,7 +91,7 @@ pub struct TablePlan {
 /// A parent of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parent {
-    /// Its table. Its number is lower than the child's: parents take effect first.
+    /// Its table: the child's own, or one with a lower number, since parents take effect first.
     pub table: TableId,
     /// The child's columns that name it, in the order of the parent's key.
     pub columns: Vec<usize>,
@@ -235,6 +235,12 @@ impl TablePlan {
             residency: false,
             payload_schema: None,
         }
+    }
+
+    /// Whether its rows name rows of the same table.
+    #[must_use]
+    pub fn names_itself(&self) -> bool {
+        self.depends_on.iter().any(|parent| parent.table == self.id)
     }
 
     /// The index of a column of [`Self::columns`] by its name in the sink.

@@ -2,7 +2,12 @@
 
 use std::fmt;
 
-use crate::{disposition::Counts, hole::Resume, position::Micros, writes::Writes};
+use crate::{
+    disposition::{Counts, Disposition},
+    hole::Resume,
+    position::Micros,
+    writes::Writes,
+};
 
 /// A lane within a pipeline: the unit of order and of ownership.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -91,6 +96,14 @@ impl Checkpoint {
             committed_at: self.committed_at.max(writes.committed_at),
             ..self.clone()
         }
+    }
+
+    /// The checkpoint with what other lanes' batches have moved in its ledger, in their order.
+    #[must_use]
+    pub(crate) fn settled(&self, moves: &[(Disposition, Disposition, u64)]) -> Checkpoint {
+        let mut counts = self.counts;
+        counts.reclassify(moves);
+        Checkpoint { counts, ..self.clone() }
     }
 
     /// The checkpoint from which a lane goes on behind a hole.

@@ -13,6 +13,12 @@ macro_rules! dispositions {
             /// All of them, by number.
             pub const ALL: [Disposition; 16] = [$(Disposition::$name,)*];
 
+            /// The one with a number.
+            #[must_use]
+            pub fn of(number: i64) -> Option<Self> {
+                usize::try_from(number).ok().and_then(|at| Self::ALL.get(at)).copied()
+            }
+
             /// The word that people see.
             #[must_use]
             pub fn word(self) -> &'static str {

@@ -77,6 +77,8 @@ pub struct ParkedRecord {
     pub waits_key: Option<String>,
     /// The lane that keeps it.
     pub lane: String,
+    /// The lane that counts it as parked: the one that brought the change which stands.
+    pub counted_by: String,
     /// The sequence of the change that stands, or of the one that took its parent away.
     pub sequence: u64,
     /// The source of the change that stands.

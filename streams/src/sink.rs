@@ -213,6 +213,14 @@ pub trait Claim: Send {
     /// [`SinkError::Fenced`] as in `begin`.
     fn idle(&mut self, scanned: u64) -> impl Future<Output = Result<(), SinkError>> + Send;
 
+    /// Between batches: takes over into the lane's ledger what batches of other lanes have moved in it (rows of this lane
+    /// that came into the sink, or left it, with a parent of theirs). A claim has done so already, and a commit that
+    /// moves what was counted before does it first.
+    ///
+    /// # Errors
+    /// As in `begin`; after another error the lane has to be claimed again.
+    fn balance(&mut self) -> impl Future<Output = Result<(), SinkError>> + Send;
+
     /// Between batches: the epochs of the stream's sources that hold for the lane, and its open suspicions.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! What a sink holds for the keys of a batch, read and locked inside the batch's transaction.
 
+use std::sync::Arc;
+
 use smallvec::SmallVec;
 
 use crate::{
@@ -86,6 +88,8 @@ pub struct StandingKey {
     pub ordered_by: Option<u32>,
     /// The row that is kept in `parked` as what stands, where the version says [`StandingKind::Kept`].
     pub kept: Option<Kept>,
+    /// The lane that counted the change which stands, where that is another one. Known of rows that have parents.
+    pub counted_by: Option<Arc<str>>,
     /// Set where the row is not as we wrote it, or is gone although we wrote it: the application did that.
     pub local: Option<LocalWrite>,
 }
@@ -99,6 +103,8 @@ pub struct Kept {
     pub orphaned: bool,
     /// The parent that it is filed under: its table and canonical key. `None` for a table that the plan does not list.
     pub waits: Option<(TableId, Vec<u8>)>,
+    /// The lane in whose ledger it counts as kept, where that is another one.
+    pub counted_by: Option<Arc<str>>,
 }
 
 /// A write by the application in the sink's own database.

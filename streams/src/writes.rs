@@ -1,7 +1,7 @@
 //! What was decided about a batch: everything that its transaction writes. Owned and complete, so that a sink
 //! needs nothing else to write it, and may write it on its own thread.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 
@@ -41,6 +41,9 @@ pub struct Writes {
     pub unkept: Vec<(TableId, Vec<u8>)>,
     /// Changes counted before whose fate is another now: (from, to, how many). Their sum stays.
     pub reclassified: Vec<(Disposition, Disposition, u64)>,
+    /// The same of changes that another lane has counted, by its name. Kept for that lane, which alone writes its ledger;
+    /// who reads the ledger meanwhile sees them in it.
+    pub elsewhere: Vec<(Arc<str>, Disposition, Disposition)>,
     /// History of conflicts.
     pub decisions: Vec<Decision>,
     /// Changes that could not be applied.
@@ -63,6 +66,20 @@ pub struct Writes {
     pub suspicions: Vec<Suspicion>,
     /// Sources whose grade is another than was told before on this claim.
     pub grades: Vec<(NameId, Grade)>,
+}
+
+/// How many changes that a lane has counted moved from one disposition to another: lane, from, to, how many.
+pub(crate) type Moved<'a> = (&'a str, Disposition, Disposition, u64);
+
+impl Writes {
+    /// What moves in the ledgers of other lanes, summed up.
+    pub(crate) fn moved_elsewhere(&self) -> Vec<Moved<'_>> {
+        let mut sums: BTreeMap<(&str, Disposition, Disposition), u64> = BTreeMap::new();
+        for (lane, from, to) in &self.elsewhere {
+            *sums.entry((lane, *from, *to)).or_default() += 1;
+        }
+        sums.into_iter().map(|((lane, from, to), n)| (lane, from, to, n)).collect()
+    }
 }
 
 /// What one table writes. A key stands in at most one of `upserts` and `deletes`.
@@ -111,6 +128,9 @@ pub struct VersionWrite {
     pub row: Touch,
     /// The order columns that a tombstone or absence keeps, as a JSON object of canonical text forms.
     pub ordered_by: Option<String>,
+    /// Whether this lane counts the change that stands, and the sink is to remember it: of tables with parents, where a
+    /// change of another lane may take the row out. Else what the sink remembers stays.
+    pub counted: bool,
 }
 
 /// What a batch does to the row of a version, and so what the sink knows the row by afterwards.
@@ -145,6 +165,8 @@ pub struct KeptWrite {
     pub sequence: u64,
     /// Where the change with that sequence was published, where that is known.
     pub subject: Option<String>,
+    /// The lane that counted the change which stands; `None`: the one that writes this.
+    pub counted_by: Option<Arc<str>>,
 }
 
 /// One conflict, for the history.

@@ -82,11 +82,12 @@ fn shown(kept: &ParkedRecord) -> String {
             ),
         ),
     ];
+    let elsewhere = (kept.counted_by != kept.lane).then(|| ("counted by", kept.counted_by.clone()));
     let asked = kept.asked.as_ref().map(|asked| ("asked for", asked.clone()));
     let asked_by = kept.asked_by.as_ref().map(|by| ("asked by", by.clone()));
     let name = if kept.asked.is_some() { "note" } else { "refused, since" };
     let note = kept.note.as_ref().map(|note| (name, note.clone()));
-    let facts = facts.into_iter().chain([asked, asked_by, note].into_iter().flatten());
+    let facts = facts.into_iter().chain([elsewhere, asked, asked_by, note].into_iter().flatten());
     let rows = facts.map(|(name, value)| vec![name.to_owned(), value]);
     let mut text = format!("{} {}, kept beside\n\n{}", kept.table, kept.key, story::pairs(rows));
     if let Some(row) = kept.row.as_ref().and_then(|row| row.as_object()) {

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::checked::{Pipeline, SinkTarget, Table};
+use super::checked::{Pipeline, SinkTarget};
 use super::problem::Problem;
 
 /// Where a plan asks for something.
@@ -13,13 +13,6 @@ type Places = fn(&Pipeline) -> Vec<Range<usize>>;
 
 /// What is not done yet, and where a plan asks for it.
 const NOT_YET: &[(&str, Places)] = &[
-    ("a table that `depends_on` itself", |plan| {
-        let own = |(place, table): (usize, &Table)| {
-            let spans = table.depends_on.iter().filter(|p| p.parent == place).map(|p| p.span.clone());
-            spans.collect::<Vec<_>>()
-        };
-        plan.tables.iter().enumerate().flat_map(own).collect()
-    }),
     ("`depends_on` of a table with `policy = \"none\"`, which keeps no versions to wait by", |plan| {
         let unversioned = plan.tables.iter().filter(|table| !table.policy.keeps_versions());
         unversioned.flat_map(|table| &table.depends_on).map(|parent| parent.span.clone()).collect()

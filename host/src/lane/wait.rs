@@ -54,6 +54,9 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         self.carry_out(claim, report).await?;
         self.release_due(claim, report).await?;
         self.sweep(claim, report).await?;
+        if self.plan.tables.iter().any(|t| !t.depends_on.is_empty()) {
+            claim.balance().await?;
+        }
         self.count_depths(claim).await
     }
 

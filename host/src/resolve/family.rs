@@ -2,7 +2,8 @@
 //!
 //! Tables are walked parents first. A child's row whose parent is not in the sink is hidden: kept beside as what stands.
 //! A parent that comes brings in the rows that waited for it, one that leaves takes out those that name it; both are
-//! children in a later table of the walk, so grandchildren follow by themselves.
+//! children in a later table of the walk, so grandchildren follow by themselves. A table that names itself is gone
+//! through again until nobody comes or leaves any more (`tree`).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -25,12 +26,13 @@ use super::{
     orphans::Orphan,
     state::{Hidden, InSink, KeyState, Stands},
     table::{Fate, TableResolver},
+    tree::Told,
 };
 
 /// Where the walk is.
 #[derive(Debug, Default)]
 pub(super) struct Walk<'a> {
-    table: usize,
+    pub(super) table: usize,
     step: Step,
     asked: FamilyWanted,
     known: HashMap<RowKey, Presence>,
@@ -40,6 +42,8 @@ pub(super) struct Walk<'a> {
     unwritable: Option<&'a HashSet<RowKey>>,
     /// The row that goes in by hand, whatever its parents are.
     put_in: Option<&'a RowKey>,
+    /// Of a table that names itself: what was asked in an earlier round.
+    pub(super) told: Told,
 }
 
 /// Per table: first as a child, then as a parent.
@@ -80,7 +84,11 @@ impl<'a> Walk<'a> {
     pub(super) fn next(&mut self, plan: &Plan, tables: &mut [TableResolver<'_>]) -> Option<FamilyWanted> {
         while self.table < tables.len() {
             let asked = match self.step {
-                Step::AsChild => FamilyWanted { parents: self.parents(tables), ..FamilyWanted::default() },
+                Step::AsChild => FamilyWanted {
+                    parents: self.parents(tables),
+                    children: self.told.ancestors(&tables[self.table]).into_iter().collect(),
+                    ..FamilyWanted::default()
+                },
                 Step::AsParent => self.kin(plan, &tables[self.table]),
             };
             if !asked.is_empty() {
@@ -103,7 +111,13 @@ impl<'a> Walk<'a> {
                 adopt(table, &relatives, plan);
             }
         }
-        self.advance(tables);
+        match self.step {
+            _ if !tables[self.table].table.names_itself() => self.advance(tables),
+            // Ancestors of ancestors, and the parents of all of them.
+            Step::AsChild => {}
+            // Those who came with it may have parents and children in the same table.
+            Step::AsParent => self.step = Step::AsChild,
+        }
     }
 
     fn advance(&mut self, tables: &mut [TableResolver<'_>]) {
@@ -113,6 +127,7 @@ impl<'a> Walk<'a> {
         } else {
             self.step = Step::AsChild;
             self.table += 1;
+            self.told = Told::default();
         }
     }
 
@@ -124,7 +139,7 @@ impl<'a> Walk<'a> {
             let mut wanted: BTreeMap<Vec<u8>, (RowRef, usize)> = BTreeMap::new();
             for (place, state) in child.keys.iter().enumerate() {
                 let Some(row) = state.stands.live().filter(|_| is_open(state)) else { continue };
-                let Some(key) = parent_key(child, row, &parent.columns) else { continue };
+                let Some(key) = named(child, place, row, parent) else { continue };
                 let known = self.known.contains_key(&(parent.table, key.clone()));
                 if !known && told_by_batch(tables, parent.table, &key).is_none() {
                     wanted.insert(key, (row, place));
@@ -147,12 +162,25 @@ impl<'a> Walk<'a> {
         if child.table.depends_on.is_empty() {
             return;
         }
-        if child.table.orphans != Orphans::Keep {
-            let orphans: Vec<(usize, Orphan)> = (0..child.keys.len())
-                .filter_map(|place| Some((place, child.orphan(&self.presences(tables, child, place))?)))
-                .collect();
+        let names_itself = child.table.names_itself();
+        loop {
+            if names_itself {
+                self.hide_tree(tables);
+            }
+            let child = &tables[self.table];
+            let orphans: Vec<(usize, Orphan)> = if child.table.orphans == Orphans::Keep {
+                Vec::new()
+            } else {
+                let orphan = |place| Some((place, child.orphan(&self.presences(tables, child, place))?));
+                (0..child.keys.len()).filter_map(orphan).collect()
+            };
+            let is_settled = orphans.is_empty();
             for (place, orphan) in orphans {
                 tables[self.table].settle_orphan(place, orphan);
+            }
+            // What became of an orphan may make others of its children.
+            if is_settled || !names_itself {
+                break;
             }
         }
         let child = &tables[self.table];
@@ -175,14 +203,13 @@ impl<'a> Walk<'a> {
     ) -> Option<Hidden> {
         let state = &child.keys[place];
         let row = state.stands.live()?;
-        let by_hand = self.put_in.filter(|(table, _)| *table == child.table.id);
-        if by_hand.is_some_and(|(_, key)| key == child.key_at(place)) && state.set_by.is_none() {
+        if self.goes_in_by_hand(child, place) {
             return None;
         }
         let mut missing: Option<Hidden> = None;
         let stays_beside = self.is_unwritable(child, place);
         for parent in &child.table.depends_on {
-            let Some(key) = parent_key(child, row, &parent.columns) else { continue };
+            let Some(key) = named(child, place, row, parent) else { continue };
             let parent_key = (parent.table, key);
             match self.presence(tables, &parent_key, state) {
                 Presence::In if !stays_beside => {}
@@ -196,8 +223,19 @@ impl<'a> Walk<'a> {
         missing
     }
 
+    /// Whether an operator lets it in, whatever its parents are.
+    pub(super) fn goes_in_by_hand(&self, child: &TableResolver<'_>, place: usize) -> bool {
+        let is_meant = |row: &RowKey| (row.0, &*row.1) == (child.table.id, child.key_at(place));
+        self.put_in.is_some_and(is_meant) && child.keys[place].set_by.is_none()
+    }
+
     /// Where a row's parent is at the end of the batch.
-    fn presence(&self, tables: &[TableResolver<'_>], parent: &RowKey, child: &KeyState) -> Presence {
+    pub(super) fn presence(
+        &self,
+        tables: &[TableResolver<'_>],
+        parent: &RowKey,
+        child: &KeyState,
+    ) -> Presence {
         // A row that is in the sink has its parents there, unless the batch says otherwise.
         let unasked = if is_open(child) { Presence::Unknown } else { Presence::In };
         let asked = match self.known.get(parent) {
@@ -219,14 +257,14 @@ impl<'a> Walk<'a> {
             self.put_in.is_some_and(|row| (row.0, &*row.1) == (child.table.id, child.key_at(place)));
         let Some(row) = state.stands.live().filter(|_| !by_hand) else { return Vec::new() };
         let of = |parent: &Parent| {
-            let key = parent_key(child, row, &parent.columns)?;
+            let key = named(child, place, row, parent)?;
             Some(self.presence(tables, &(parent.table, key), state))
         };
         child.table.depends_on.iter().map(of).collect()
     }
 
     /// Whether the sink would not take the row in, and no change of its own has come since.
-    fn is_unwritable(&self, child: &TableResolver<'_>, place: usize) -> bool {
+    pub(super) fn is_unwritable(&self, child: &TableResolver<'_>, place: usize) -> bool {
         let (state, Some(rows)) = (&child.keys[place], self.unwritable) else { return false };
         let is_kept = state.set_by.is_none() && state.was_kept.is_some();
         is_kept && rows.contains(&(child.table.id, child.key_at(place).to_vec()))
@@ -234,7 +272,7 @@ impl<'a> Walk<'a> {
 
     /// What a table as a parent has to ask: who waited for rows that come, or now stand as gone, and who names rows
     /// that leave.
-    fn kin(&self, plan: &Plan, parent: &TableResolver<'_>) -> FamilyWanted {
+    fn kin(&mut self, plan: &Plan, parent: &TableResolver<'_>) -> FamilyWanted {
         let (mut asked, id) = (FamilyWanted::default(), parent.table.id);
         if plan.children(id).next().is_none() {
             return asked;
@@ -244,10 +282,15 @@ impl<'a> Walk<'a> {
         let is_settled = |state: &KeyState| state.set_by.is_some() || state.discarded;
         let settled_away =
             |state: &KeyState| !is_in(state) && is_settled(state) && state.in_sink != InSink::Yes;
-        let mut waited_for = keys_where(parent, |state| comes(state) || settled_away(state));
+        // Deep below what came the next sweep goes on.
+        let is_deep = self.told.is_deep();
+        let mut waited_for = keys_where(parent, |state| !is_deep && comes(state) || settled_away(state));
         waited_for.extend(self.dead.iter().filter(|(table, _)| *table == id).map(|(_, key)| key.clone()));
-        let waited_for = keys(parent, waited_for);
-        let leaves = keys(parent, keys_where(parent, |state| !is_in(state) && state.in_sink != InSink::No));
+        let mut leaves = keys_where(parent, |state| !is_in(state) && state.in_sink != InSink::No);
+        if parent.table.names_itself() {
+            self.told.only_new(&mut waited_for, &mut leaves);
+        }
+        let (waited_for, leaves) = (keys(parent, waited_for), keys(parent, leaves));
         if !waited_for.keys.is_empty() {
             asked.waiting.push((id, waited_for));
         }
@@ -285,7 +328,7 @@ fn keys_where(table: &TableResolver<'_>, wanted: impl Fn(&KeyState) -> bool) -> 
 }
 
 /// Keys of a table with their cells, ascending.
-fn keys(table: &TableResolver<'_>, wanted: BTreeSet<Vec<u8>>) -> Keys {
+pub(super) fn keys(table: &TableResolver<'_>, wanted: BTreeSet<Vec<u8>>) -> Keys {
     let logicals: Vec<_> = table.table.shape.key_logicals().collect();
     let mut keys = Keys { keys: Vec::new(), cells: Columns::new(logicals.iter().copied()) };
     for key in wanted {
@@ -297,8 +340,19 @@ fn keys(table: &TableResolver<'_>, wanted: BTreeSet<Vec<u8>>) -> Keys {
     keys
 }
 
+/// The canonical key of a parent that a row names; `None` where it names none, or itself.
+pub(super) fn named(
+    child: &TableResolver<'_>,
+    place: usize,
+    row: RowRef,
+    parent: &Parent,
+) -> Option<Vec<u8>> {
+    let key = parent_key(child, row, &parent.columns)?;
+    (parent.table != child.table.id || key != child.key_at(place)).then_some(key)
+}
+
 /// The parent's canonical key that a row names; `None` where one of the columns is null or has no value.
-fn parent_key(child: &TableResolver<'_>, row: RowRef, columns: &[usize]) -> Option<Vec<u8>> {
+pub(super) fn parent_key(child: &TableResolver<'_>, row: RowRef, columns: &[usize]) -> Option<Vec<u8>> {
     let cells = child.arenas().of(row.arena);
     let named: Vec<_> = columns.iter().filter_map(|&c| cells.columns.get(c)).collect();
     let all = named.len() == columns.len() && named.iter().all(|c| c.state(row.row as usize) == State::Value);

@@ -6,7 +6,7 @@
 //! what stands for a key, [`gate`] lets a change by (`passing` takes a table's changes there), [`order`] compares and `compare` does so by the table's rule,
 //! `table` decides round by round, `settle` lets a decision take effect, `compose` fills rows, `clocks`, `stamp`,
 //! `column_merge` and `counter` are rules that keep more than a row and its version, `history` keeps conflicts, `family`
-//! says which rows that stand are in the sink and `orphans` what becomes of those whose parent is known not to come, `net` turns the end state into writes.
+//! says which rows that stand are in the sink (`tree` does so for a table that names itself) and `orphans` what becomes of those whose parent is known not to come, `net` turns the end state into writes.
 
 pub mod keys;
 pub mod repeats;
@@ -25,6 +25,7 @@ mod too_old;
 mod history;
 mod orphans;
 mod family;
+mod tree;
 mod passing;
 mod table;
 mod settle;

@@ -1,6 +1,6 @@
 //! The end of a table's rounds as writes: per key its net effect, once; per change its disposition.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use reconverge_streams::{
     canonical,
@@ -42,6 +42,7 @@ pub(super) fn close(mut table: TableResolver<'_>, batch: &Batch, resolved: &mut 
                 version: state.version(),
                 row: row.map_or(Touch::No, |(set, row)| Touch::Written(set, row)),
                 ordered_by: ordered_by(&table, state),
+                counted: state.set_by.is_some() && !table.table.depends_on.is_empty(),
             });
         }
     }
@@ -171,7 +172,8 @@ fn keep(table: &TableResolver<'_>, place: usize, state: &KeyState, batch: &Batch
     let key = || (table.table.id, table.key_at(place).to_vec());
     if let Some(was) = &state.displaced {
         resolved.writes.unkept.push(key());
-        reclassify(table, fate(was.orphaned), Disposition::KeptCurrent, resolved);
+        let counted_by = was.counted_by.as_ref();
+        reclassify(table, counted_by, fate(was.orphaned), Disposition::KeptCurrent, resolved);
     }
     if state.discarded {
         resolved.discarded.push(key());
@@ -183,24 +185,36 @@ fn keep(table: &TableResolver<'_>, place: usize, state: &KeyState, batch: &Batch
         let unset = state.hidden.as_ref().filter(|_| state.set_by.is_none());
         let gone = if state.discarded { Disposition::DeadLettered } else { Disposition::Applied };
         let to = unset.map_or(gone, |h| fate(h.orphaned));
-        reclassify(table, fate(was.orphaned), to, resolved);
+        reclassify(table, was.counted_by.as_ref(), fate(was.orphaned), to, resolved);
     }
     if state.orphan.is_some() && state.set_by.is_none() && was.is_none() && !state.local {
-        reclassify(table, Disposition::Applied, Disposition::DeadLettered, resolved);
+        let counted_by = state.counted_by.as_ref();
+        reclassify(table, counted_by, Disposition::Applied, Disposition::DeadLettered, resolved);
     }
     let (Some(hidden), Some(row), false) = (&state.hidden, state.stands.live(), stays) else { return };
     if state.set_by.is_none() && was.is_none() && !state.local {
-        reclassify(table, Disposition::Applied, fate(hidden.orphaned), resolved);
+        let counted_by = state.counted_by.as_ref();
+        reclassify(table, counted_by, Disposition::Applied, fate(hidden.orphaned), resolved);
     }
     resolved.writes.kept.push(kept_write(table, place, state, row, hidden, batch));
 }
 
-/// A change of this table that was counted before has another fate now.
-fn reclassify(table: &TableResolver<'_>, from: Disposition, to: Disposition, resolved: &mut Resolved) {
-    if from != to {
-        resolved.writes.reclassified.push((from, to, 1));
-        resolved.reclassified.push((table.table.id, from, to));
+/// A change of this table that was counted before, by this lane or another, has another fate now.
+fn reclassify(
+    table: &TableResolver<'_>,
+    counted_by: Option<&Arc<str>>,
+    from: Disposition,
+    to: Disposition,
+    resolved: &mut Resolved,
+) {
+    if from == to {
+        return;
     }
+    match counted_by {
+        Some(lane) => resolved.writes.elsewhere.push((Arc::clone(lane), from, to)),
+        None => resolved.writes.reclassified.push((from, to, 1)),
+    }
+    resolved.reclassified.push((table.table.id, from, to));
 }
 
 fn kept_write(
@@ -226,6 +240,11 @@ fn kept_write(
         position: change.and_then(|c| c.position).or(seen.map(|s| s.position)).unwrap_or_default(),
         sequence: delivery.map_or(batch.through, |d| d.sequence),
         subject: delivery.or(batch.deliveries.last()).map(|d| d.subject.clone()),
+        counted_by: match &state.was_kept {
+            _ if state.set_by.is_some() => None,
+            Some(was) => was.counted_by.clone(),
+            None => state.counted_by.clone(),
+        },
     }
 }
 

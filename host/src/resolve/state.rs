@@ -1,5 +1,7 @@
 //! What stands for a key while a batch is decided: read from the sink, moved on by each round.
 
+use std::sync::Arc;
+
 use reconverge_streams::{
     names::NameId,
     position::{Micros, Position, Seen},
@@ -89,6 +91,8 @@ pub(super) struct KeyState {
     pub(super) was_kept: Option<Box<WasKept>>,
     /// Beside what stands a row is still kept that does not: the application wrote another into the sink.
     pub(super) displaced: Option<Box<WasKept>>,
+    /// The lane that counted the change which stood when the transaction began, where that is another one.
+    pub(super) counted_by: Option<Arc<str>>,
     /// The row stands and is not in the sink: the parent that is missing.
     pub(super) hidden: Option<Hidden>,
     /// What stood was discarded: by hand, or because its parent does not come.
@@ -106,6 +110,8 @@ pub(super) struct WasKept {
     pub(super) orphaned: bool,
     /// The parent that it is filed under, where the plan has its table.
     pub(super) waits: Option<(TableId, Vec<u8>)>,
+    /// The lane that counts it, where that is another one.
+    pub(super) counted_by: Option<Arc<str>>,
 }
 
 impl WasKept {
@@ -142,6 +148,7 @@ impl KeyState {
             set_by: None,
             was_kept: None,
             displaced: None,
+            counted_by: None,
             hidden: None,
             discarded: false,
             orphan: None,
@@ -154,6 +161,7 @@ impl KeyState {
     /// ordered its order value went with it, so nothing stands.
     pub(super) fn load(key: &StandingKey, region: NameId, deletes: Deletes) -> Self {
         let mut state = KeyState { in_sink: InSink::No, ..KeyState::unknown(region) };
+        state.counted_by.clone_from(&key.counted_by);
         let standing = |row| RowRef { arena: Arena::Standing, row };
         if let Some(version) = &key.version {
             state.seen.clone_from(&version.seen);
@@ -163,7 +171,8 @@ impl KeyState {
         }
         let was_kept = || {
             let kept = key.kept.as_ref()?;
-            Some(Box::new(WasKept { orphaned: kept.orphaned, waits: kept.waits.clone() }))
+            let (orphaned, waits, counted_by) = (kept.orphaned, kept.waits.clone(), kept.counted_by.clone());
+            Some(Box::new(WasKept { orphaned, waits, counted_by }))
         };
         if let Some(row) = key.row {
             state.displaced = was_kept();

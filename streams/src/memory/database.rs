@@ -15,6 +15,7 @@ use crate::{
     canonical,
     checkpoint::Checkpoint,
     columns::{Column, Columns, State},
+    disposition::Disposition,
     hole::HoleRecord,
     position::{Micros, Position},
     records::{DeadLetterRecord, DecisionRecord, GenerationRecord},
@@ -55,6 +56,8 @@ pub(super) struct Contents {
     pub versions: BTreeMap<(String, Vec<u8>), Remembered>,
     /// Rows that are kept until their parents stand, by table and canonical key.
     pub kept: BTreeMap<(String, Vec<u8>), KeptRow>,
+    /// What batches of other lanes moved in a lane's ledger, in their order.
+    pub reclassified: Vec<(String, Disposition, Disposition, u64)>,
     /// Changes that wait on time.
     pub waiting: BTreeMap<WaitingKey, WaitingChange>,
     /// Paused tables, with the reason.
@@ -123,6 +126,8 @@ pub(super) struct Remembered {
     pub ordered_by: Option<String>,
     /// The stamp of the row as we wrote it.
     pub stamp: Option<u64>,
+    /// The lane that counted the change which stands.
+    pub counted_by: Option<Arc<str>>,
 }
 
 /// What an operator asked for, or why it could not be done (then without a hand).
@@ -144,6 +149,8 @@ pub(super) struct KeptRow {
     /// The parent's table and canonical key.
     pub waits: (String, Vec<u8>),
     pub lane: String,
+    /// The lane in whose ledger it counts as kept.
+    pub counted_by: Arc<str>,
     pub sequence: u64,
     pub source: Arc<str>,
     pub position: Position,
@@ -177,6 +184,19 @@ pub(super) struct NamedSeen {
 }
 
 impl Contents {
+    /// What other lanes moved in a lane's ledger.
+    pub(super) fn moves_of(&self, lane: &str) -> Vec<(Disposition, Disposition, u64)> {
+        let of_lane = self.reclassified.iter().filter(|(of, ..)| of == lane);
+        of_lane.map(|&(_, from, to, n)| (from, to, n)).collect()
+    }
+
+    /// The same, which is the lane's own to look after from now on.
+    pub(super) fn take_moves_of(&mut self, lane: &str) -> Vec<(Disposition, Disposition, u64)> {
+        let moves = self.moves_of(lane);
+        self.reclassified.retain(|(of, ..)| of != lane);
+        moves
+    }
+
     /// The present, microseconds since 1970.
     pub(super) fn now(&self) -> Micros {
         (self.clock.0)().max(self.ahead)

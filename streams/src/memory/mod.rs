@@ -3,6 +3,7 @@
 pub mod source;
 pub mod database;
 pub mod sink;
+mod fresh;
 mod epochs;
 mod events;
 mod generation;

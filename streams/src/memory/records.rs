@@ -24,7 +24,8 @@ use crate::{
 impl Records for sink::MemorySink {
     async fn checkpoints(&self, pipeline: Option<&str>) -> Result<Vec<Checkpoint>, SinkError> {
         let state = self.database.state.lock().await;
-        Ok(state.checkpoints.values().filter(|c| is_of(pipeline, &c.lane)).cloned().collect())
+        let all = state.checkpoints.values().filter(|c| is_of(pipeline, &c.lane));
+        Ok(all.map(|c| c.settled(&state.moves_of(&c.lane))).collect())
     }
 
     async fn decisions(&self, query: &Query) -> Result<Vec<DecisionRecord>, SinkError> {
@@ -217,6 +218,7 @@ fn kept_record(
         waits_table: Some(kept.waits.0.clone()),
         waits_key: Some(shown(&kept.waits.0, &kept.waits.1)),
         lane: kept.lane.clone(),
+        counted_by: kept.counted_by.to_string(),
         sequence: kept.sequence,
         source: kept.source.to_string(),
         epoch: kept.position.epoch,
@@ -244,6 +246,7 @@ fn waiting_record(
         waits_table: None,
         waits_key: None,
         lane: lane.clone(),
+        counted_by: lane.clone(),
         sequence: *sequence,
         source: waiting.source.to_string(),
         epoch: waiting.position.epoch,

@@ -2,7 +2,8 @@
 
 use super::{
     database::Contents,
-    sink::{self, MemorySink, fresh_at},
+    fresh::fresh_at,
+    sink::{self, MemorySink},
 };
 use crate::{
     checkpoint::{Checkpoint, PlanDigest},

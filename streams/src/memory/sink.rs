@@ -7,16 +7,17 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::{
     database::{Contents, MemoryDatabase, NamedSeen, Remembered, is_local},
-    epochs, events, generation, holes,
+    epochs, events,
+    fresh::fresh,
+    generation, holes,
     shapes::shape,
     waiting,
     write::write,
 };
 use crate::{
     by_hand::Order,
-    checkpoint::{Checkpoint, PlanDigest},
+    checkpoint::Checkpoint,
     columns::Columns,
-    disposition::Counts,
     epoch::SourceEpochs,
     family::{Family, FamilyWanted, Swept},
     hole::{Hole, HoleRecord, Passed, Resume},
@@ -24,7 +25,7 @@ use crate::{
     position::{Micros, Seen},
     records::GenerationRecord,
     retention::{Retention, Tidied},
-    roster::{LaneStart, Takeover},
+    roster::Takeover,
     sink::{Cause, Claim, ClaimRequest, CommitError, Problem, Sink, SinkError, TableName},
     standing::{
         Kept, LocalWrite, NewGeneration, Standing, StandingKey, StandingKind, StandingTable, Version, Wanted,
@@ -95,6 +96,9 @@ impl Sink for MemorySink {
             let ends_in_ms = (until - now).div_euclid(1000) + 1;
             return Err(SinkError::Held { lane, owner: owner.clone(), ends_in_ms });
         }
+        let moves = state.take_moves_of(&lane);
+        let checkpoint = state.checkpoints.entry(lane.clone()).or_insert_with(|| fresh(&lane, &request));
+        *checkpoint = checkpoint.settled(&moves);
         checkpoint.epoch += 1;
         let previous = checkpoint.owner.replace(request.owner.clone());
         let lease_until = checkpoint.lease_until.replace(now.saturating_add(lease(&request)));
@@ -114,30 +118,6 @@ impl Sink for MemorySink {
         waiting::pause_unlike(&mut state, &request);
         let (database, aside) = (self.database.clone(), Aside::new());
         Ok(MemoryClaim { database, request, checkpoint, aside, open: None, numbered: None })
-    }
-}
-
-fn fresh(lane: &str, request: &ClaimRequest) -> Checkpoint {
-    let (stream, stream_created) = (request.stream.clone(), request.stream_created);
-    fresh_at(&LaneStart { lane: lane.into(), stream, stream_created, sequence: 0 }, request.plan)
-}
-
-/// A lane that never ran.
-pub(super) fn fresh_at(start: &LaneStart, plan: PlanDigest) -> Checkpoint {
-    Checkpoint {
-        lane: start.lane.clone(),
-        stream: start.stream.clone(),
-        stream_created: start.stream_created,
-        sequence: start.sequence,
-        scanned: start.sequence,
-        epoch: 0,
-        owner: None,
-        lease_until: None,
-        generation: 0,
-        plan,
-        delivered: 0,
-        counts: Counts::default(),
-        committed_at: None,
     }
 }
 
@@ -194,7 +174,8 @@ impl Claim for MemoryClaim {
         let mut after = Contents::clone(&state);
         write(&mut after, &self.request, &writes)?;
         let lease_until = Some(now(&state) + lease(&self.request));
-        let checkpoint = Checkpoint { lease_until, ..self.checkpoint.after(&writes) };
+        let settled = self.checkpoint.settled(&after.take_moves_of(&self.checkpoint.lane));
+        let checkpoint = Checkpoint { lease_until, ..settled.after(&writes) };
         after.checkpoints.insert(checkpoint.lane.clone(), checkpoint.clone());
         after.generations.extend(self.numbered.take());
         *state = after;
@@ -214,6 +195,14 @@ impl Claim for MemoryClaim {
         checkpoint.scanned = checkpoint.scanned.max(checkpoint.sequence);
         checkpoint.lease_until = Some(now(&state) + lease(&self.request));
         state.checkpoints.insert(checkpoint.lane.clone(), checkpoint.clone());
+        Ok(())
+    }
+
+    async fn balance(&mut self) -> Result<(), SinkError> {
+        let mut state = self.database.state.lock().await;
+        self.fenced(&state)?;
+        self.checkpoint = self.checkpoint.settled(&state.take_moves_of(&self.checkpoint.lane));
+        state.checkpoints.insert(self.checkpoint.lane.clone(), self.checkpoint.clone());
         Ok(())
     }
 
@@ -332,6 +321,11 @@ impl MemoryClaim {
         if self.is_ours(state) { Ok(()) } else { Err(SinkError::Fenced(self.checkpoint.lane.clone())) }
     }
 
+    /// A lane, where it is another one.
+    fn elsewhere(&self, lane: &Arc<str>) -> Option<Arc<str>> {
+        Some(Arc::clone(lane)).filter(|lane| **lane != *self.checkpoint.lane)
+    }
+
     fn kept(&self, state: &Contents, shape: &TableShape, key: &[u8], rows: &mut Columns) -> Option<Kept> {
         let kept = state.kept.get(&(shape.name.clone(), key.to_vec()))?;
         let columns: Vec<usize> = (0..shape.columns.len()).collect();
@@ -340,7 +334,8 @@ impl MemoryClaim {
             return None;
         }
         let waits = self.table_of(&kept.waits.0).map(|table| (table, kept.waits.1.clone()));
-        Some(Kept { row: last(rows), orphaned: kept.orphaned, waits })
+        let counted_by = self.elsewhere(&kept.counted_by);
+        Some(Kept { row: last(rows), orphaned: kept.orphaned, waits, counted_by })
     }
 
     pub(super) fn stands(&self, state: &Contents, asked: &WantedTable) -> Result<StandingTable, SinkError> {
@@ -370,6 +365,8 @@ impl MemoryClaim {
             if asked.versions {
                 let local = is_local(row.map(|r| r.stamp), remembered);
                 standing.local = local.then_some(LocalWrite { at: None });
+                standing.counted_by =
+                    remembered.and_then(|r| r.counted_by.as_ref()).and_then(|lane| self.elsewhere(lane));
                 standing.version = remembered.and_then(|r| version(names, r));
                 if remembered.is_some_and(|r| r.standing == StandingKind::Kept) {
                     standing.kept = self.kept(state, shape, key, &mut found.rows);

@@ -60,6 +60,8 @@ pub(super) fn write(
     for letter in &writes.dead {
         bury(state, request, letter, &now);
     }
+    let moved = writes.moved_elsewhere().into_iter();
+    state.reclassified.extend(moved.map(|(lane, from, to, n)| (lane.to_owned(), from, to, n)));
     for (table, key) in &writes.suppressed {
         let digest = Sha256::digest([b"the memory sink's secret", &key[..]].concat());
         state.suppressed.insert((table_name(request, *table), digest.into()));
@@ -119,9 +121,13 @@ fn remember(state: &mut Contents, request: &ClaimRequest, part: &TableWrites, st
         deleted: s.deleted,
         live_at: s.live_at,
     };
+    let lane = request.lane.to_string();
     for write in &part.versions {
         let at = (table.clone(), write.key.clone());
-        let before = state.versions.get(&at).and_then(|r| r.stamp);
+        let remembered = state.versions.get(&at);
+        let before = remembered.and_then(|r| r.stamp);
+        let ours = write.counted.then(|| lane.as_str().into());
+        let counted_by = ours.or_else(|| remembered.and_then(|r| r.counted_by.clone()));
         let v = &write.version;
         let stamp = match write.row {
             Touch::No => before,
@@ -138,11 +144,11 @@ fn remember(state: &mut Contents, request: &ClaimRequest, part: &TableWrites, st
                 clock: v.clock.clone(),
                 ordered_by: write.ordered_by.clone(),
                 stamp: stamp.filter(|_| v.standing == StandingKind::Row),
+                counted_by,
             },
         );
     }
     if !part.gate.is_empty() {
-        let lane = request.lane.to_string();
         state.gates.insert((lane, table), part.gate.iter().map(named).collect());
     }
 }
@@ -152,13 +158,14 @@ fn keep(state: &mut Contents, request: &ClaimRequest, writes: &Writes) {
     for (table, key) in &writes.unkept {
         state.kept.remove(&(table_name(request, *table), key.clone()));
     }
-    let at = now(state);
+    let (at, lane) = (now(state), request.lane.to_string());
     for kept in &writes.kept {
         let row = KeptRow {
             row: kept.row.clone(),
             orphaned: kept.orphaned,
             waits: (table_name(request, kept.waits.0), kept.waits.1.clone()),
-            lane: request.lane.to_string(),
+            lane: lane.clone(),
+            counted_by: kept.counted_by.clone().unwrap_or_else(|| lane.as_str().into()),
             sequence: kept.sequence,
             source: request.names.get(kept.source),
             position: kept.position,

@@ -102,7 +102,7 @@ impl PostgresClaim {
                 Ok(((tables, known), Said { xid, events, generation })) => {
                     return Ok((
                         Standing { tables, events, generation },
-                        Open { wanted, known, xid, families: Vec::new() },
+                        Open { wanted, known, xid, families: Vec::new(), taken_over: Vec::new() },
                     ));
                 }
                 Err(not_begun) => not_begun,
@@ -164,9 +164,9 @@ impl PostgresClaim {
         let server = |e| NotBegun::Server(e, None);
         let (mut tables, mut known, mut local) = (Vec::new(), Vec::new(), Vec::new());
         for (at, (table, [versions, rows])) in wanted.iter().zip(found).enumerate() {
-            let Facts { shared, targets, ids, .. } = &mut self.facts;
+            let Facts { shared, targets, ids, lane, .. } = &mut self.facts;
             let (target, picked) = (&targets[table.table.index()], picked[at].as_deref());
-            let found = Found { target, wanted: table, versions, rows, picked };
+            let found = Found { target, wanted: table, versions, rows, picked, lane };
             let mut read = match standing::read(&found, ids) {
                 Ok(read) => read,
                 // Another process may have met a new source.

@@ -108,7 +108,7 @@ impl PostgresClaim {
         partitions::keep(&session.client, partitions::ALL_DAYS).await.map_err(failed)?;
         let checkpoint = lane::claim(&mut session, &request, &lane).await?;
         drift::prepare_reads(&mut session, &targets).await;
-        Ok(PostgresClaim {
+        let mut claim = PostgresClaim {
             facts: Facts { secret: meta.get(0), shared, request, lane, targets, ids },
             keeps_commit_times: meta.get(1),
             upkeep_at: Instant::now() + UPKEEP,
@@ -120,7 +120,9 @@ impl PostgresClaim {
             clashes: 0,
             session,
             checkpoint,
-        })
+        };
+        claim.balance().await?;
+        Ok(claim)
     }
 
     /// Connects anew where the connection is known to be gone.
@@ -265,6 +267,16 @@ impl Claim for PostgresClaim {
         let kept = self.keep_lane(scanned).await.map_err(|e| fate::sink_error(&e, "keeping the lane"))?;
         self.checkpoint = kept.ok_or_else(|| SinkError::Fenced(self.facts.lane.clone()))?;
         self.upkeep().await
+    }
+
+    async fn balance(&mut self) -> Result<(), SinkError> {
+        self.abandon().await;
+        self.connected().await?;
+        let balanced = self.take_over().await;
+        self.close().await;
+        let balanced = balanced.map_err(|e| fate::sink_error(&e, "taking over moves in the ledger"))?;
+        self.checkpoint = balanced.ok_or_else(|| SinkError::Fenced(self.facts.lane.clone()))?;
+        Ok(())
     }
 
     async fn tidy(&mut self, asked: &Retention) -> Result<Tidied, SinkError> {

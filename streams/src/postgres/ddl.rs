@@ -144,7 +144,7 @@ FROM pg_attribute a
 WHERE a.attrelid = to_regclass('reconverge.' || $1::text) AND a.attnum > 0 AND NOT a.attisdropped";
 
 /// The columns of layout 1, for the tables that this version reads and writes.
-const COLUMNS: [(&str, &str); 17] = [
+const COLUMNS: [(&str, &str); 18] = [
     ("meta", "one boolean, layout integer, secret bytea"),
     ("source", "id smallint, name text, region text, epoch integer, grade \"char\""),
     (
@@ -158,19 +158,21 @@ const COLUMNS: [(&str, &str); 17] = [
          owner text, epoch bigint, lease_until timestamp with time zone, heartbeat_at timestamp with time zone, \
          generation bigint, plan bytea, delivered bigint, counts bigint[], committed_at bigint",
     ),
+    ("reclassified", "id bigint, lane text, was smallint, becomes smallint, n bigint"),
     ("frontier", "lane text, source smallint, passed bigint"),
     (
         "version",
         "target smallint, key bytea, standing \"char\", origin smallint, committed_at bigint, \
          seen_source smallint[], seen_epoch integer[], seen_commit bigint[], seen_ordinal bigint[], \
-         seen_deleted boolean[], seen_at bigint[], row_xmin xid, row_digest bigint, clock jsonb, ordered_by jsonb, gone_at bigint",
+         seen_deleted boolean[], seen_at bigint[], row_xmin xid, row_digest bigint, clock jsonb, ordered_by jsonb, \
+         counted_by text, gone_at bigint",
     ),
     (
         "parked",
         "target smallint, key bytea, source smallint, epoch integer, commit_position bigint, ordinal bigint, lane text, \
          sequence bigint, why text, waits_target smallint, waits_key bytea, ready boolean, change bytea, \
          parked_at timestamp with time zone, attempts integer, until_at bigint, subject text, asked text, asked_by text, \
-         note text",
+         note text, counted_by text",
     ),
     ("suppressed", "target smallint, key_hash bytea, at timestamp with time zone"),
     (

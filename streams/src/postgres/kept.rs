@@ -16,11 +16,13 @@ use super::{
     claim::Facts,
     params::Param,
     sidecar::{Batch, Outgoing, insert, ints, packed},
+    standing,
     travel::Wire,
 };
 
 /// The kept rows of a table's keys, by place. Parameters: the table's number, the keys.
-pub(super) const READ: &str = "SELECT u.ord, p.change, p.why, p.waits_target, p.waits_key \
+pub(super) const READ: &str = "SELECT u.ord, p.change, p.why, p.waits_target, p.waits_key, \
+    coalesce(p.counted_by, p.lane) \
     FROM unnest($2::bytea[]) WITH ORDINALITY AS u(key, ord) \
     CROSS JOIN LATERAL (SELECT q.* FROM reconverge.parked q WHERE q.target = $1::smallint AND q.key = u.key \
     AND q.why IN ('parent', 'orphaned') OFFSET 0) p";
@@ -61,7 +63,9 @@ pub(super) fn read(
         let parent = cells::raw(row, 3)?.map(cells::int).transpose()?;
         let parent = parent.and_then(|target| facts.table_of(target));
         let waits = parent.zip(cells::raw(row, 4)?.map(<[u8]>::to_vec));
-        key.kept = Some(Kept { row: at, orphaned: cells::raw(row, 2)? == Some(b"orphaned"), waits });
+        let counted_by = standing::elsewhere(cells::raw(row, 5)?, &facts.lane)?;
+        let orphaned = cells::raw(row, 2)? == Some(b"orphaned");
+        key.kept = Some(Kept { row: at, orphaned, waits, counted_by });
     }
     Ok(())
 }
@@ -112,6 +116,11 @@ fn keep<'a>(batch: &Batch<'a>, rows: &'a [KeptWrite]) -> Outgoing<'a> {
             ("subject", packed(rows, Logical::Text, |k| k.subject.as_deref().map(str::as_bytes)), Wire::Text),
             ("waits_target", ints(rows, |k| target(k.waits.0)), Wire::Int2),
             ("waits_key", packed(rows, Logical::Bytes, |k| Some(&k.waits.1)), Wire::Bytea),
+            (
+                "counted_by",
+                packed(rows, Logical::Text, |k| k.counted_by.as_deref().map(str::as_bytes)),
+                Wire::Text,
+            ),
             ("change", packed(rows, Logical::Bytes, |k| Some(k.row.as_bytes())), Wire::Bytea),
         ],
     )

@@ -26,6 +26,10 @@ CREATE TABLE IF NOT EXISTS reconverge.checkpoint (
   counts bigint[] NOT NULL DEFAULT '{}',             -- by disposition number, parked included
   committed_at bigint                                -- newest source commit time applied, for lag
 ) WITH (fillfactor = 50);
+CREATE TABLE IF NOT EXISTS reconverge.reclassified ( -- moves in a lane's ledger by batches of other lanes, until it takes
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, -- them over; a reader of the ledger adds them
+  lane text NOT NULL, was smallint NOT NULL, becomes smallint NOT NULL, n bigint NOT NULL);
+CREATE INDEX IF NOT EXISTS reclassified_lane ON reconverge.reclassified (lane, id);
 CREATE TABLE IF NOT EXISTS reconverge.frontier (     -- per lane and source: all that it committed before is applied
   lane text NOT NULL, source smallint NOT NULL, passed bigint NOT NULL, PRIMARY KEY (lane, source));
 CREATE TABLE IF NOT EXISTS reconverge.version (
@@ -39,6 +43,7 @@ CREATE TABLE IF NOT EXISTS reconverge.version (
   row_xmin xid,                                      -- xmin of the row as we wrote it: tells local writes
   row_digest bigint,                                 -- what it held: tells them where a rewritten or restored table has new xmins
   clock jsonb, ordered_by jsonb,                     -- vector; order columns of a tombstone or an absence
+  counted_by text,                                   -- of tables with parents: the lane that counted what stands
   -- committed_at where no row stands. A column of its own, because an index over committed_at, partial or not, would
   -- make every version that is written anew a new entry in all indexes (no HOT update).
   gone_at bigint GENERATED ALWAYS AS (CASE WHEN standing IN ('d','a') THEN committed_at END) STORED,
@@ -57,6 +62,7 @@ CREATE TABLE IF NOT EXISTS reconverge.parked (
   subject text,                                      -- parent, orphaned: where the change was published
   asked text CHECK (asked IN ('release','discard')), -- by an operator, for the lane to do
   asked_by text, note text,
+  counted_by text,                                   -- the lane in whose ledger it is; null = the one that keeps it
   PRIMARY KEY (target, key, source, epoch, commit_position, ordinal, sequence));
 CREATE INDEX IF NOT EXISTS parked_lane ON reconverge.parked (lane, waits_target, waits_key);
 CREATE INDEX IF NOT EXISTS parked_waits ON reconverge.parked (waits_target, waits_key);

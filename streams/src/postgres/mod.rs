@@ -39,6 +39,7 @@ mod claim;
 mod pages;
 mod begin;
 mod kept;
+mod ledger;
 mod waiting;
 mod by_hand;
 mod retention;

@@ -48,7 +48,7 @@ impl PostgresClaim {
         next: Checkpoint,
     ) -> Result<Checkpoint, CommitError> {
         let again = match self.again(before.wanted, &before.families).await {
-            Ok(open) => open,
+            Ok(open) => Open { taken_over: before.taken_over, ..open },
             Err(SinkError::Fenced(_)) => return Err(CommitError::Fenced),
             Err(SinkError::Table(table, cause)) => {
                 self.close().await;

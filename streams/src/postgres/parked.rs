@@ -18,7 +18,7 @@ impl PostgresSink {
         let sql = format!(
             "SELECT {TABLE_NAME}, t.key_columns, t.key_types, d.key, d.why, {}, w.key_columns, w.key_types, d.waits_key, \
              d.lane, d.sequence, s.name, d.epoch, d.commit_position, d.ordinal, {}, d.until_at, d.attempts, d.asked, d.asked_by, d.note, \
-             CASE WHEN d.why IN ('parent', 'orphaned') THEN convert_from(d.change, 'UTF8') END \
+             CASE WHEN d.why IN ('parent', 'orphaned') THEN convert_from(d.change, 'UTF8') END, coalesce(d.counted_by, d.lane) \
              FROM reconverge.parked d JOIN reconverge.target t ON t.id = d.target \
              JOIN reconverge.source s ON s.id = d.source LEFT JOIN reconverge.target w ON w.id = d.waits_target \
              WHERE {CONDITIONS} AND ($5::text IS NULL OR d.why = $5) AND $6::text IS NULL \
@@ -56,6 +56,7 @@ fn record(row: &Row) -> ParkedRecord {
         waits_table: row.get(5),
         waits_key: key(6),
         lane: row.get(9),
+        counted_by: row.get(22),
         sequence: unsigned(row, 10),
         source: row.get(11),
         epoch: row.get(12),

@@ -25,7 +25,7 @@ use crate::{
 use super::{
     PostgresSink, catalog, fate,
     ids::Ids,
-    lane,
+    lane, ledger,
     params::Param,
     standing::{self, Found},
     target::Target,
@@ -71,11 +71,8 @@ impl PostgresSink {
 
 impl Records for PostgresSink {
     async fn checkpoints(&self, pipeline: Option<&str>) -> Result<Vec<Checkpoint>, SinkError> {
-        let columns = lane::COLUMNS;
-        let sql =
-            format!("SELECT {columns} FROM reconverge.checkpoint WHERE starts_with(lane, $1) ORDER BY lane");
-        let rows = self.read(&sql, &[&lanes_of(pipeline)]).await?;
-        rows.iter().map(|row| lane::read(row).map_err(lane::unlike)).collect()
+        let rows = self.read(&ledger::all_with_moves(), &[&lanes_of(pipeline)]).await?;
+        rows.iter().map(|row| ledger::with_moves(row).map_err(lane::unlike)).collect()
     }
 
     async fn decisions(&self, query: &Query) -> Result<Vec<DecisionRecord>, SinkError> {
@@ -196,7 +193,7 @@ impl Records for PostgresSink {
         let params = standing::key_params(&target, &wanted.cells, None);
         let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(|p| p as _).collect();
         let rows = client.query(&unlocked(&target.select()), &params).await.map_err(failed)?;
-        let found = Found { target: &target, wanted: &wanted, versions, rows, picked: None };
+        let found = Found { target: &target, wanted: &wanted, versions, rows, picked: None, lane: "" };
         let ordered_by = found.versions.first().and_then(|row| row.get::<_, Option<String>>(13));
         let (mut stands, _, _) = standing::read(&found, &ids).map_err(lane::unlike)?;
         let standing = stands.keys.pop().unwrap_or_default();

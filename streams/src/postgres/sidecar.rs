@@ -14,8 +14,8 @@ use crate::{
 };
 
 use super::{
-    epochs, events, ids::Ids, kept, params::Param, standing::Open, target::Target, travel::Wire, versions,
-    waiting,
+    epochs, events, ids::Ids, kept, ledger, params::Param, standing::Open, target::Target, travel::Wire,
+    versions, waiting,
 };
 
 /// A statement that is ready to be prepared and sent.
@@ -46,6 +46,8 @@ pub(super) type Xmins<'a> = &'a (dyn Fn(usize, u32, u32) -> u32 + Sync);
 pub(super) fn statements<'a>(batch: &Batch<'a>, next: &'a Checkpoint, xmins: Xmins<'_>) -> Vec<Outgoing<'a>> {
     let mut out = versions::statements(batch, xmins);
     out.extend(kept::statements(batch));
+    out.extend(ledger::taken(&batch.open.taken_over));
+    out.extend(ledger::moved(batch.writes));
     out.extend(waiting::statements(batch));
     out.extend(decisions(batch));
     out.extend(dead(batch));
@@ -273,15 +275,13 @@ fn checkpoint<'a>(batch: &Batch<'a>, next: &'a Checkpoint) -> Outgoing<'a> {
                counts = $6::bigint[], generation = $7::bigint, committed_at = $8::bigint, \
                heartbeat_at = clock_timestamp(), lease_until = clock_timestamp() + make_interval(secs => $9::float8) \
                WHERE lane = $1::text AND epoch = $2::bigint RETURNING lease_until";
-    let mut counts = Column::new(Logical::Int);
-    next.counts.places().iter().for_each(|n| counts.push_int(n.cast_signed()));
     let params = vec![
         Param::Text(batch.lane),
         Param::Int8(next.epoch),
         Param::Int8(next.sequence.cast_signed()),
         Param::Int8(next.scanned.cast_signed()),
         Param::Int8(next.delivered.cast_signed()),
-        Param::Own(counts, Wire::Int8),
+        ledger::numbers(&next.counts),
         Param::Int8(next.generation),
         Param::int8(next.committed_at),
         Param::Float8(batch.lease_seconds),

@@ -4,6 +4,8 @@
 //! key's version is alone with it among the lanes, also where no row stands; the row's lock keeps the application
 //! out. A key of which neither is there has nothing to lock: its insert then fails if somebody was first.
 
+use std::sync::Arc;
+
 use smallvec::SmallVec;
 use tokio_postgres::Row;
 
@@ -34,6 +36,8 @@ pub(super) struct Open {
     pub xid: u32,
     /// What was asked about parents and children since.
     pub families: Vec<Asked>,
+    /// What is taken over of what other lanes moved in the ledger: numbers of `reconverge.reclassified`.
+    pub taken_over: Vec<i64>,
 }
 
 /// A question about parents and children, and what was known by its answer.
@@ -88,7 +92,8 @@ pub(super) const LOCK: &str = "SELECT pg_current_xact_id()::xid FROM reconverge.
 /// while the table is empty a join is planned the other way round, all versions of the target against all keys, and
 /// that plan stays for as long as the statement is prepared (seen: 540 ms a batch at 50,000 versions, 4 ms so).
 pub(super) const VERSIONS: &str = "SELECT u.ord, v.place, v.standing, v.origin, v.committed_at, v.seen_source, v.seen_epoch, \
-    v.seen_commit, v.seen_ordinal, v.seen_deleted, v.seen_at, v.row_xmin, v.clock::text, v.ordered_by::text, v.row_digest \
+    v.seen_commit, v.seen_ordinal, v.seen_deleted, v.seen_at, v.row_xmin, v.clock::text, v.ordered_by::text, \
+    v.counted_by, v.row_digest \
     FROM unnest($2::bytea[]) WITH ORDINALITY AS u(key, ord) CROSS JOIN LATERAL (SELECT w.ctid AS place, w.* \
     FROM reconverge.version w WHERE w.target = $1::smallint AND w.key = u.key FOR UPDATE) v ORDER BY u.ord";
 
@@ -116,6 +121,14 @@ pub(super) struct Found<'a> {
     pub versions: Vec<Row>,
     pub rows: Vec<Row>,
     pub picked: Option<&'a [u32]>,
+    /// The lane that asks.
+    pub lane: &'a str,
+}
+
+/// A lane's name, where it is another one.
+pub(super) fn elsewhere(raw: Option<&[u8]>, ours: &str) -> Result<Option<Arc<str>>, Unlike> {
+    let lane = raw.map(cells::utf8).transpose()?;
+    Ok(lane.filter(|lane| *lane != ours).map(Arc::from))
 }
 
 /// A table's standing, what is known of its keys, and the keys with a local write as (place, xmin of the row).
@@ -153,8 +166,9 @@ pub(super) fn read(found: &Found<'_>, ids: &Ids) -> Result<Read, Unlike> {
         let at = place(row)?;
         let key = table.keys.get_mut(at).ok_or(Unlike("place of a key"))?;
         known[at].place = cells::raw(row, 1)?.map(cells::place).transpose()?;
-        ours[at] = (xid(row, 11)?, cells::raw(row, 14)?.map(cells::int).transpose()?);
+        ours[at] = (xid(row, 11)?, cells::raw(row, 15)?.map(cells::int).transpose()?);
         key.version = Some(version(row, ids)?);
+        key.counted_by = elsewhere(cells::raw(row, 14)?, found.lane)?;
         if let Some(kept) = cells::raw(row, 13)? {
             let from = table.rows.rows();
             text::from_json(shape, &wanted.order_columns, cells::utf8(kept)?, &mut table.rows)

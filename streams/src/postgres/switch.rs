@@ -95,7 +95,7 @@ async fn write(client: &Client, schema: &str, switch: &Switch) -> Result<(), Err
     Ok(())
 }
 
-/// A table's gate and the rows that are kept for it go along.
+/// A table's gate and the rows that are kept for it go along; they stay in the ledger of the lane that counted them.
 async fn carry(client: &Client, schema: &str, moved: &TableMove) -> Result<(), Error> {
     let (from, to) = (gate_key(&moved.from), gate_key(&moved.to));
     let replaced = format!(
@@ -105,6 +105,8 @@ async fn carry(client: &Client, schema: &str, moved: &TableMove) -> Result<(), E
     client.execute(&replaced, &[&moved.table, &schema, &from, &to]).await?;
     let gate = format!("UPDATE reconverge.version SET key = $4 WHERE target = {OF_TABLE} AND key = $3");
     client.execute(&gate, &[&moved.table, &schema, &from, &to]).await?;
-    let kept = format!("UPDATE reconverge.parked SET lane = $4 WHERE target = {OF_TABLE} AND lane = $3");
+    let kept = format!(
+        "UPDATE reconverge.parked SET lane = $4, counted_by = coalesce(counted_by, lane) WHERE target = {OF_TABLE} AND lane = $3"
+    );
     client.execute(&kept, &[&moved.table, &schema, &moved.from, &moved.to]).await.map(drop)
 }

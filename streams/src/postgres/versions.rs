@@ -27,6 +27,14 @@ enum Mode {
     Upsert,
 }
 
+/// What the rows of a group have in common.
+struct Form<'a> {
+    mode: Mode,
+    sources: usize,
+    /// The lane that counts the changes which stand, where that is to be remembered.
+    counted_by: Option<&'a str>,
+}
+
 /// Version rows with the same number of seen sources.
 struct Group<'a> {
     keys: Column,
@@ -66,7 +74,7 @@ impl<'a> Group<'a> {
 pub(super) fn statements<'a>(batch: &Batch<'a>, xmins: Xmins<'_>) -> Vec<Outgoing<'a>> {
     let mut out = Vec::new();
     for (t, table) in batch.writes.tables.iter().enumerate() {
-        let mut groups: BTreeMap<(Mode, usize), Group<'a>> = BTreeMap::new();
+        let mut groups: BTreeMap<(Mode, usize, bool), Group<'a>> = BTreeMap::new();
         for write in &table.versions {
             let known = batch.open.known(table.table, &write.key);
             let mode = match known {
@@ -74,7 +82,8 @@ pub(super) fn statements<'a>(batch: &Batch<'a>, xmins: Xmins<'_>) -> Vec<Outgoin
                 Some(_) => Mode::Insert,
                 None => Mode::Upsert,
             };
-            let group = groups.entry((mode, write.version.seen.len())).or_insert_with(Group::new);
+            let group =
+                groups.entry((mode, write.version.seen.len(), write.counted)).or_insert_with(Group::new);
             group.keys.push_bytes(&write.key);
             group.standing.push_bytes(&[write.version.standing.letter() as u8]);
             group.origin.push_int(i64::from(batch.ids.number(write.version.origin)));
@@ -96,7 +105,7 @@ pub(super) fn statements<'a>(batch: &Batch<'a>, xmins: Xmins<'_>) -> Vec<Outgoin
             group.places.extend(known.and_then(|known| known.place));
         }
         if !table.gate.is_empty() {
-            let group = groups.entry((Mode::Upsert, table.gate.len())).or_insert_with(Group::new);
+            let group = groups.entry((Mode::Upsert, table.gate.len(), false)).or_insert_with(Group::new);
             group.keys.push_bytes(&gate_key(batch.lane));
             group.standing.push_bytes(b"g");
             group.origin.push_int(0);
@@ -107,16 +116,18 @@ pub(super) fn statements<'a>(batch: &Batch<'a>, xmins: Xmins<'_>) -> Vec<Outgoin
             group.seen.push(&table.gate);
         }
         let target = batch.targets[table.table.index()].id;
-        out.extend(
-            groups.into_iter().map(|((mode, n), group)| version_rows(target, mode, n, group, batch.ids)),
-        );
+        out.extend(groups.into_iter().map(|((mode, sources, counted), group)| {
+            let form = Form { mode, sources, counted_by: counted.then_some(batch.lane) };
+            version_rows(target, form, group, batch.ids)
+        }));
     }
     out
 }
 
 /// One statement for a group: the seen sources travel as columns, one array each, because an array of arrays of
 /// different lengths has no form in PostgreSQL.
-fn version_rows<'a>(target: i16, mode: Mode, sources: usize, group: Group<'a>, ids: &Ids) -> Outgoing<'a> {
+fn version_rows<'a>(target: i16, form: Form<'a>, group: Group<'a>, ids: &Ids) -> Outgoing<'a> {
+    let Form { mode, sources, counted_by } = form;
     let mut params = vec![
         Param::Int2(target),
         Param::Own(group.keys, Wire::Bytea),
@@ -175,14 +186,20 @@ fn version_rows<'a>(target: i16, mode: Mode, sources: usize, group: Group<'a>, i
         array('d', "bool"),
         array('l', "int8"),
     ];
-    Outgoing { sql: version_sql(mode, &seen, &format!("{unnest}) AS u({names})")), params }
+    let counted_by = counted_by.map(|lane| {
+        params.push(Param::Text(lane));
+        format!("${}::text", params.len())
+    });
+    let from = format!("{unnest}) AS u({names})");
+    Outgoing { sql: version_sql(mode, &seen, &from, counted_by.as_deref()), params }
 }
 
 /// Without an xmin the row was not touched, and what it is known by stays; a key that is gone has no row to be known by.
 const OURS_STAYS: &str = "row_xmin = coalesce(u.row_xmin, v.row_xmin), row_digest = CASE WHEN u.standing <> 'r' THEN NULL \
     WHEN u.row_xmin IS NULL THEN v.row_digest ELSE u.row_digest END";
 
-fn version_sql(mode: Mode, seen: &[String; 6], from: &str) -> String {
+/// `counted_by` is the place of the lane's name, where it is to be remembered.
+fn version_sql(mode: Mode, seen: &[String; 6], from: &str, counted_by: Option<&str>) -> String {
     const SEEN: [&str; 6] =
         ["seen_source", "seen_epoch", "seen_commit", "seen_ordinal", "seen_deleted", "seen_at"];
     if mode == Mode::Update {
@@ -194,16 +211,20 @@ fn version_sql(mode: Mode, seen: &[String; 6], from: &str) -> String {
         // statement was prepared; else it reads an empty table whole, and keeps that plan when it is large.
         return format!(
             "UPDATE reconverge.version v SET standing = u.standing, origin = u.origin, committed_at = u.committed_at, \
-             {}, {OURS_STAYS}, clock = u.clock, ordered_by = u.ordered_by \
+             {}, {OURS_STAYS}, clock = u.clock, ordered_by = u.ordered_by{} \
              FROM (SELECT * FROM {from} LIMIT cardinality($2)) u WHERE v.ctid = u.place AND v.target = $1::int2",
-            set.join(", ")
+            set.join(", "),
+            counted_by.map(|place| format!(", counted_by = {place}")).unwrap_or_default()
         );
     }
     let insert = format!(
-        "INSERT INTO reconverge.version AS v (target, key, standing, origin, committed_at, {}, row_xmin, row_digest, clock, ordered_by) \
-         SELECT $1::int2, u.key, u.standing, u.origin, u.committed_at, {}, u.row_xmin, u.row_digest, u.clock, u.ordered_by FROM {from}",
+        "INSERT INTO reconverge.version AS v (target, key, standing, origin, committed_at, {}, row_xmin, row_digest, clock, \
+         ordered_by{}) SELECT $1::int2, u.key, u.standing, u.origin, u.committed_at, {}, u.row_xmin, u.row_digest, u.clock, \
+         u.ordered_by{} FROM {from}",
         SEEN.join(", "),
-        seen.join(", ")
+        counted_by.map(|_| ", counted_by").unwrap_or_default(),
+        seen.join(", "),
+        counted_by.map(|place| format!(", {place}")).unwrap_or_default()
     );
     if mode == Mode::Insert {
         return insert;
@@ -212,8 +233,9 @@ fn version_sql(mode: Mode, seen: &[String; 6], from: &str) -> String {
     format!(
         "{insert} ON CONFLICT (target, key) DO UPDATE SET standing = EXCLUDED.standing, origin = EXCLUDED.origin, \
          committed_at = EXCLUDED.committed_at, {}, {}, \
-         clock = EXCLUDED.clock, ordered_by = EXCLUDED.ordered_by",
+         clock = EXCLUDED.clock, ordered_by = EXCLUDED.ordered_by{}",
         set.join(", "),
-        OURS_STAYS.replace("u.", "EXCLUDED.")
+        OURS_STAYS.replace("u.", "EXCLUDED."),
+        counted_by.map(|_| ", counted_by = EXCLUDED.counted_by").unwrap_or_default()
     )
 }

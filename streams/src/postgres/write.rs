@@ -51,7 +51,7 @@ pub(super) struct Failure {
 impl PostgresClaim {
     /// Writes and commits; see [`crate::sink::Claim::commit`].
     pub(super) async fn write(&mut self, writes: &Writes) -> Result<Checkpoint, CommitError> {
-        let Some(open) = self.open.take() else {
+        let Some(mut open) = self.open.take() else {
             let text = "commit without a batch that was begun".into();
             return Err(CommitError::Halt(Cause { code: "no-batch".into(), text }));
         };
@@ -59,7 +59,17 @@ impl PostgresClaim {
             self.close().await;
             return Err(CommitError::Again(Cause { code: "connection".into(), text: error.to_string() }));
         }
-        let next = self.checkpoint.after(writes);
+        let balanced = match self.balanced(writes).await {
+            Ok((balanced, taken_over)) => {
+                open.taken_over = taken_over;
+                balanced
+            }
+            Err(error) => {
+                self.close().await;
+                return Err(self.told(&Failure { error, about: About::Sidecar }));
+            }
+        };
+        let next = balanced.after(writes);
         let failure = match self.at_once(&open, writes, &next).await {
             Ok(lease) => return Ok(self.advance(next, lease)),
             Err(failure) => failure,

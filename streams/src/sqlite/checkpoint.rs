@@ -3,7 +3,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::{history::stored, lane::Lane};
+use super::{history::stored, lane::Lane, ledger};
 use crate::{
     checkpoint::{Checkpoint, PlanDigest},
     disposition::Counts,
@@ -32,12 +32,14 @@ pub(super) fn read(conn: &Connection, lane: &str) -> rusqlite::Result<Option<Che
     conn.prepare_cached(&sql)?.query_row([lane], of_row).optional()
 }
 
-/// All checkpoints whose lane begins with `prefix`, by lane.
+/// All checkpoints whose lane begins with `prefix`, by lane, with what other lanes moved in their ledgers.
 pub(super) fn all(conn: &Connection, prefix: &str) -> rusqlite::Result<Vec<Checkpoint>> {
     let sql = format!(
         "SELECT {COLUMNS} FROM reconverge_checkpoint WHERE substr(lane, 1, length(?1)) = ?1 ORDER BY lane"
     );
-    conn.prepare_cached(&sql)?.query_map([prefix], of_row)?.collect()
+    let stored: Vec<Checkpoint> =
+        conn.prepare_cached(&sql)?.query_map([prefix], of_row)?.collect::<Result<_, _>>()?;
+    stored.iter().map(|stored| Ok(stored.settled(&ledger::moves_of(conn, &stored.lane)?))).collect()
 }
 
 fn of_row(row: &Row<'_>) -> rusqlite::Result<Checkpoint> {
@@ -91,6 +93,7 @@ pub(super) fn claim(conn: &Connection, request: &ClaimRequest, now: Micros) -> r
                   WHERE lane = ?1";
     conn.execute(update, (&lane, &request.owner, lease_until, now))?;
     let ours = read(conn, &lane)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+    let ours = balance(conn, &ours, now)?;
     Ok(Claimed::Ours(Box::new(ours), other))
 }
 
@@ -111,7 +114,8 @@ pub(super) fn advance(
     now: Micros,
 ) -> rusqlite::Result<Checkpoint> {
     let lease_until = Some(now.saturating_add(lane.lease_micros));
-    let after = Checkpoint { lease_until, ..ours.after(writes) };
+    let settled = ours.settled(&ledger::take_moves_of(conn, &ours.lane)?);
+    let after = Checkpoint { lease_until, ..settled.after(writes) };
     save(conn, &after, now)?;
     Ok(after)
 }
@@ -128,6 +132,17 @@ pub(super) fn idle(
     after.sequence = ours.sequence.max(scanned);
     after.scanned = ours.scanned.max(after.sequence);
     after.lease_until = Some(now.saturating_add(lane.lease_micros));
+    save(conn, &after, now)?;
+    Ok(after)
+}
+
+/// The checkpoint with what other lanes moved in its ledger, written where that is anything.
+pub(super) fn balance(conn: &Connection, ours: &Checkpoint, now: Micros) -> rusqlite::Result<Checkpoint> {
+    let moves = ledger::take_moves_of(conn, &ours.lane)?;
+    if moves.is_empty() {
+        return Ok(ours.clone());
+    }
+    let after = ours.settled(&moves);
     save(conn, &after, now)?;
     Ok(after)
 }

@@ -9,7 +9,7 @@ use tokio::sync::OwnedMutexGuard;
 use super::{
     Clock, Writer, by_hand, checkpoint, epochs, errors, events, family, history, holes, kept,
     lane::{self, Lane},
-    pages, retention, row, rows, standing, versions, waiting,
+    ledger, pages, retention, row, rows, standing, versions, waiting,
 };
 use crate::{
     by_hand::Order,
@@ -103,6 +103,12 @@ impl Claim for SqliteClaim {
         let (lane, ours) = (Arc::clone(&self.lane), self.checkpoint.clone());
         let work = move |conn: &Connection| checkpoint::idle(conn, &lane, &ours, scanned, now);
         self.checkpoint = self.fenced(work).await?;
+        Ok(())
+    }
+
+    async fn balance(&mut self) -> Result<(), SinkError> {
+        let (ours, now) = (self.checkpoint.clone(), self.clock.now());
+        self.checkpoint = self.fenced(move |conn| checkpoint::balance(conn, &ours, now)).await?;
         Ok(())
     }
 
@@ -319,6 +325,7 @@ fn write(
     let sidecar = |e: rusqlite::Error| row::batch_error(&e, None);
     write_versions(conn, lane, writes, &digests).map_err(sidecar)?;
     kept::write(conn, lane, writes, now).map_err(sidecar)?;
+    ledger::write(conn, writes).map_err(sidecar)?;
     waiting::write(conn, lane, writes, now).map_err(sidecar)?;
     history::write(conn, lane, writes, now).map_err(sidecar)?;
     events::write(conn, lane, writes, now).map_err(sidecar)?;

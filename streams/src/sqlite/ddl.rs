@@ -26,6 +26,10 @@ CREATE TABLE reconverge_checkpoint (
   owner TEXT, epoch INTEGER NOT NULL DEFAULT 0, lease_until INTEGER, heartbeat_at INTEGER,
   generation INTEGER NOT NULL, plan BLOB NOT NULL, delivered INTEGER NOT NULL DEFAULT 0,
   counts TEXT NOT NULL DEFAULT '[]', committed_at INTEGER);
+CREATE TABLE reconverge_reclassified (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, lane TEXT NOT NULL, was INTEGER NOT NULL, becomes INTEGER NOT NULL,
+  n INTEGER NOT NULL);
+CREATE INDEX reconverge_reclassified_lane ON reconverge_reclassified (lane, id);
 CREATE TABLE reconverge_frontier (
   lane TEXT NOT NULL, source INTEGER NOT NULL, passed INTEGER NOT NULL, PRIMARY KEY (lane, source)) WITHOUT ROWID;
 CREATE TABLE reconverge_version (
@@ -33,7 +37,7 @@ CREATE TABLE reconverge_version (
   origin INTEGER NOT NULL, committed_at INTEGER NOT NULL,
   seen_source TEXT NOT NULL, seen_epoch TEXT NOT NULL, seen_commit TEXT NOT NULL, seen_ordinal TEXT NOT NULL,
   seen_deleted TEXT NOT NULL, seen_at TEXT NOT NULL,
-  row_digest BLOB, clock TEXT, ordered_by TEXT, PRIMARY KEY (target, key)) WITHOUT ROWID;
+  row_digest BLOB, clock TEXT, ordered_by TEXT, counted_by TEXT, PRIMARY KEY (target, key)) WITHOUT ROWID;
 CREATE INDEX reconverge_version_tombstones ON reconverge_version (committed_at) WHERE standing IN ('d', 'a');
 CREATE TABLE reconverge_parked (
   target INTEGER NOT NULL, key BLOB NOT NULL, source INTEGER NOT NULL, epoch INTEGER NOT NULL,
@@ -42,6 +46,7 @@ CREATE TABLE reconverge_parked (
   waits_target INTEGER, waits_key BLOB, ready INTEGER NOT NULL DEFAULT 0, change BLOB NOT NULL,
   parked_at INTEGER NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, until_at INTEGER, subject TEXT,
   asked TEXT CHECK (asked IN ('release', 'discard')), asked_by TEXT, note TEXT,
+  counted_by TEXT,
   PRIMARY KEY (target, key, source, epoch, commit_position, ordinal, sequence));
 CREATE INDEX reconverge_parked_lane ON reconverge_parked (lane, waits_target, waits_key);
 CREATE INDEX reconverge_parked_waits ON reconverge_parked (waits_target, waits_key);

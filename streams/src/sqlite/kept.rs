@@ -16,15 +16,16 @@ use crate::{
     writes::{KeptWrite, Writes},
 };
 
-const READ: &str = "SELECT change, why, waits_target, waits_key FROM reconverge_parked
+const READ: &str =
+    "SELECT change, why, waits_target, waits_key, coalesce(counted_by, lane) FROM reconverge_parked
     WHERE target = ?1 AND key = ?2 AND why IN ('parent', 'orphaned')";
 
 const REMOVE: &str =
     "DELETE FROM reconverge_parked WHERE target = ?1 AND key = ?2 AND why IN ('parent', 'orphaned')";
 
 const WRITE: &str = "INSERT INTO reconverge_parked (target, key, source, epoch, commit_position, ordinal,
-    lane, sequence, why, waits_target, waits_key, change, parked_at, subject)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+    lane, sequence, why, waits_target, waits_key, change, parked_at, subject, counted_by)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
 
 /// The kept row of a key, appended to `rows`; `None` where none is kept.
 pub(super) fn read(
@@ -46,7 +47,9 @@ pub(super) fn read(
     }
     let parent = stored.get::<_, Option<i64>>(2)?.and_then(|target| lane.table_of(target));
     let waits = parent.zip(stored.get::<_, Option<Vec<u8>>>(3)?);
-    Ok(Some(Kept { row: last_row(rows), orphaned: stored.get_ref(1)?.as_str()? == "orphaned", waits }))
+    let orphaned = stored.get_ref(1)?.as_str()? == "orphaned";
+    let counted_by = lane.elsewhere(Some(stored.get_ref(4)?.as_str()?));
+    Ok(Some(Kept { row: last_row(rows), orphaned, waits, counted_by }))
 }
 
 /// Takes out what goes, and keeps what stays away.
@@ -82,5 +85,6 @@ fn keep(conn: &Connection, lane: &Lane, kept: &KeptWrite, now: Micros) -> rusqli
     s.raw_bind_parameter(12, kept.row.as_bytes())?;
     s.raw_bind_parameter(13, now)?;
     s.raw_bind_parameter(14, kept.subject.as_deref())?;
+    s.raw_bind_parameter(15, kept.counted_by.as_deref())?;
     s.raw_execute().map(|_| ())
 }

@@ -73,6 +73,11 @@ impl Lane {
         Ok(name)
     }
 
+    /// A lane's name, where it is another one.
+    pub(super) fn elsewhere(&self, lane: Option<&str>) -> Option<Arc<str>> {
+        lane.filter(|lane| *lane != self.name).map(Arc::from)
+    }
+
     /// The tables that are left alone.
     pub(super) fn aside(&self) -> Aside {
         self.aside.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -63,6 +63,7 @@ mod standing;
 mod pages;
 mod versions;
 mod kept;
+mod ledger;
 mod waiting;
 mod by_hand;
 mod epochs;

@@ -12,7 +12,7 @@ use crate::{
 pub(super) fn list(conn: &Connection, query: &Query) -> rusqlite::Result<Vec<ParkedRecord>> {
     let sql = "SELECT t.name, t.key_columns, d.key, d.why, w.name, w.key_columns, d.waits_key, d.lane, d.sequence, s.name,
                d.epoch, d.commit_position, d.ordinal, d.parked_at, d.until_at, d.attempts, d.asked, d.asked_by, d.note,
-               CASE WHEN d.why IN ('parent', 'orphaned') THEN CAST(d.change AS TEXT) END
+               CASE WHEN d.why IN ('parent', 'orphaned') THEN CAST(d.change AS TEXT) END, coalesce(d.counted_by, d.lane)
         FROM reconverge_parked d JOIN reconverge_target t ON t.id = d.target
         JOIN reconverge_source s ON s.id = d.source LEFT JOIN reconverge_target w ON w.id = d.waits_target
         WHERE substr(d.lane, 1, length(?1)) = ?1 AND (?2 IS NULL OR t.name = ?2) AND (?3 IS NULL OR d.key = ?3)
@@ -31,6 +31,7 @@ fn record(r: &Row<'_>) -> rusqlite::Result<ParkedRecord> {
         waits_table: r.get(4)?,
         waits_key: parent.0.zip(parent.1).map(|(columns, key)| key_json(&columns, &key)),
         lane: r.get(7)?,
+        counted_by: r.get(20)?,
         sequence: unsigned(r, 8)?,
         source: r.get(9)?,
         epoch: r.get(10)?,

@@ -67,12 +67,14 @@ pub(super) fn write(conn: &Connection, switch: &Switch, now: Micros) -> rusqlite
     Ok(())
 }
 
-/// A table's gate and the rows that are kept for it go along.
+/// A table's gate and the rows that are kept for it go along; they stay in the ledger of the lane that counted them.
 fn carry(conn: &Connection, moved: &TableMove) -> rusqlite::Result<()> {
     let of_table = "(SELECT id FROM reconverge_target WHERE name = ?1)";
     let gate =
         format!("UPDATE OR REPLACE reconverge_version SET key = ?3 WHERE target = {of_table} AND key = ?2");
     conn.execute(&gate, (&moved.table, gate_key(&moved.from), gate_key(&moved.to)))?;
-    let kept = format!("UPDATE reconverge_parked SET lane = ?3 WHERE target = {of_table} AND lane = ?2");
+    let kept = format!(
+        "UPDATE reconverge_parked SET lane = ?3, counted_by = coalesce(counted_by, lane) WHERE target = {of_table} AND lane = ?2"
+    );
     conn.execute(&kept, (&moved.table, &moved.from, &moved.to)).map(drop)
 }

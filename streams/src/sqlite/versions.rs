@@ -1,7 +1,7 @@
 //! Version rows: what the sidecar remembers of a key, read and written one prepared statement at a time inside
 //! the batch's transaction. Arrays are JSON text, as in all of the sidecar.
 
-use std::fmt::Write;
+use std::{fmt::Write, sync::Arc};
 
 use rusqlite::{CachedStatement, Connection, Row, types::Null};
 use smallvec::SmallVec;
@@ -17,19 +17,19 @@ use crate::{
 const GATE: char = 'g';
 
 const READ: &str = "SELECT standing, origin, committed_at, seen_source, seen_epoch, seen_commit, seen_ordinal,
-    seen_deleted, seen_at, row_digest, clock, ordered_by FROM reconverge_version WHERE target = ?1 AND key = ?2";
+    seen_deleted, seen_at, row_digest, clock, ordered_by, counted_by FROM reconverge_version WHERE target = ?1 AND key = ?2";
 
 /// A key that is gone has no row to be known by; else what the sink remembers stays where nothing was written.
 const WRITE: &str = "INSERT INTO reconverge_version (target, key, standing, origin, committed_at, seen_source,
-    seen_epoch, seen_commit, seen_ordinal, seen_deleted, seen_at, row_digest, clock, ordered_by)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+    seen_epoch, seen_commit, seen_ordinal, seen_deleted, seen_at, row_digest, clock, ordered_by, counted_by)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
     ON CONFLICT (target, key) DO UPDATE SET standing = excluded.standing, origin = excluded.origin,
     committed_at = excluded.committed_at, seen_source = excluded.seen_source, seen_epoch = excluded.seen_epoch,
     seen_commit = excluded.seen_commit, seen_ordinal = excluded.seen_ordinal,
     seen_deleted = excluded.seen_deleted, seen_at = excluded.seen_at,
     row_digest = CASE WHEN excluded.standing <> 'r' THEN NULL
                       ELSE coalesce(excluded.row_digest, row_digest) END,
-    clock = excluded.clock, ordered_by = excluded.ordered_by";
+    clock = excluded.clock, ordered_by = excluded.ordered_by, counted_by = coalesce(excluded.counted_by, counted_by)";
 
 /// A version row as it is stored.
 #[derive(Debug)]
@@ -40,6 +40,8 @@ pub(super) struct Remembered {
     pub digest: Option<Vec<u8>>,
     /// The order columns of a tombstone or an absence.
     pub ordered_by: Option<String>,
+    /// The lane that counted the change which stands, where that is another one.
+    pub counted_by: Option<Arc<str>>,
 }
 
 /// Reads version rows.
@@ -75,6 +77,7 @@ impl<'c> Reader<'c> {
             },
             digest: row.get(9)?,
             ordered_by: row.get(11)?,
+            counted_by: lane.elsewhere(row.get_ref(12)?.as_str_or_null().map_err(rusqlite::Error::from)?),
         }))
     }
 
@@ -156,6 +159,7 @@ impl<'c> Writer<'c> {
         s.raw_bind_parameter(12, digest.map(|d| &d[..]))?;
         s.raw_bind_parameter(13, version.clock.as_deref())?;
         s.raw_bind_parameter(14, write.ordered_by.as_deref())?;
+        s.raw_bind_parameter(15, write.counted.then_some(&*lane.name))?;
         s.raw_execute().map(|_| ())
     }
 
@@ -170,7 +174,7 @@ impl<'c> Writer<'c> {
         s.raw_bind_parameter(3, GATE.to_string())?;
         s.raw_bind_parameter(4, origin)?;
         s.raw_bind_parameter(5, first.live_at)?;
-        for empty in [12, 13, 14] {
+        for empty in [12, 13, 14, 15] {
             s.raw_bind_parameter(empty, Null)?;
         }
         s.raw_execute().map(|_| ())

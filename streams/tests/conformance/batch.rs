@@ -26,6 +26,8 @@ pub struct Batch<'w, F: Fixture> {
     parts: BTreeMap<usize, Part>,
     versions: bool,
     /// Events to ask for.
+    /// Whether the sink is to remember which lane counts what stands.
+    pub counted: bool,
     pub events: Vec<Event>,
     pub writes: Writes,
 }
@@ -43,7 +45,7 @@ impl<'w, F: Fixture> Batch<'w, F> {
     /// An empty one that begins behind `from`.
     pub fn new(world: &'w World<F>, from: u64) -> Self {
         let (parts, writes) = (BTreeMap::new(), Writes::default());
-        Batch { world, from, changes: 0, parts, versions: true, events: Vec::new(), writes }
+        Batch { world, from, changes: 0, parts, versions: true, counted: false, events: Vec::new(), writes }
     }
 
     /// For tables with one writer: no version rows.
@@ -112,6 +114,7 @@ impl<'w, F: Fixture> Batch<'w, F> {
             version,
             row: Touch::No,
             ordered_by: ordered_by.map(String::from),
+            counted: false,
         };
         let part = self.parts.entry(table).or_default();
         part.versions.push((write, None));
@@ -135,10 +138,12 @@ impl<'w, F: Fixture> Batch<'w, F> {
             position: version.seen[0].position,
             sequence,
             subject: Some("cdc.us-east.0.public.text".into()),
+            counted_by: None,
         });
         let part = self.parts.entry(table).or_default();
-        part.versions
-            .push((VersionWrite { key: key_bytes, version, row: Touch::No, ordered_by: None }, None));
+        let row = Touch::No;
+        let write = VersionWrite { key: key_bytes, version, row, ordered_by: None, counted: true };
+        part.versions.push((write, None));
         part.keys.push(key.iter().map(|k| (*k).to_owned()).collect());
     }
 
@@ -198,6 +203,7 @@ impl<'w, F: Fixture> Batch<'w, F> {
             version: self.world.version(standing, n),
             row: Touch::No,
             ordered_by: None,
+            counted: self.counted,
         })
     }
 }

@@ -226,6 +226,21 @@ pub async fn who_names_a_parent_is_found<F: Fixture>() {
     assert_eq!([0, 1].map(|c| cell(&found.standing, row, c)), ["12", "1"].map(|c| Some(c.to_owned())));
 }
 
+/// How a table that names itself asks for the rows above others: by the columns of its key.
+pub async fn rows_are_found_by_their_own_keys<F: Fixture>() {
+    let world = World::<F>::new(tables()).await;
+    let mut claim = world.claim().await;
+    let mut batch = world.batch(0);
+    batch.upsert(AUDIO, &[("id", Some("1")), ("name", Some("ours"))]);
+    batch.run(&mut claim).await;
+    world.fixture.app_write(&world.tables[AUDIO], &[("id", Some("7"))]).await;
+    let parents = world.keys(AUDIO, &[&["1"], &["7"], &["9"]]);
+    let above = ChildrenWanted { child: id(AUDIO), columns: vec![0], parent: id(AUDIO), parents };
+    let wanted = FamilyWanted { children: vec![above], ..FamilyWanted::default() };
+    let family = asked(&world, &mut claim, wanted).await;
+    assert_eq!(family.children[0].keys, ["1", "7"].map(|k| world.key(AUDIO, &[k])));
+}
+
 pub async fn a_parent_of_several_columns<F: Fixture>() {
     let profiles = [("id", Logical::Int), ("region", Logical::Text), ("name", Logical::Text)];
     let notes = [("id", Logical::Int), ("of_region", Logical::Text), ("of", Logical::Int)];

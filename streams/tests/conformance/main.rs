@@ -15,6 +15,7 @@ mod guilt;
 mod values;
 mod sidecar;
 mod family;
+mod ledger;
 mod waiting;
 mod epochs;
 mod events;
@@ -119,6 +120,7 @@ macro_rules! every_case {
                 a_parent_key_that_cannot_be_is_unknown
                 who_waits_for_a_parent_is_found
                 who_names_a_parent_is_found
+                rows_are_found_by_their_own_keys
                 a_parent_of_several_columns
                 relatives_are_written_with_the_batch
                 a_sweep_finds_parents_that_the_application_wrote
@@ -126,6 +128,13 @@ macro_rules! every_case {
                 what_was_counted_before_moves
                 family_without_a_batch_is_refused
                 kept_rows_are_listed_and_counted;
+            ledger: a_row_that_another_lane_brings_in_moves_in_the_ledger_of_its_own
+                what_another_lane_moved_goes_before_what_the_lane_moves_itself
+                a_lane_that_is_claimed_has_what_was_moved_meanwhile
+                a_batch_that_was_given_up_moves_nothing_elsewhere
+                a_late_owner_takes_no_moves
+                who_counted_a_row_is_remembered
+                a_table_that_moves_to_another_lane_leaves_what_was_counted;
             waiting: changes_wait_in_the_order_of_their_sequences
                 one_position_may_wait_twice
                 a_released_change_is_gone

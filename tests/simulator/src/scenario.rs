@@ -138,10 +138,13 @@ fn table(random: &mut Random, at: usize, family: bool) -> Table {
         5 | 6 => (Rule::Greatest(vec![RANK]), Deletes::Ordered),
         _ => (Rule::None, Deletes::Win),
     };
+    // Some tables name themselves too.
+    let own = family && random.chance(35);
     let parents = match (family, at) {
-        (false, _) | (true, 0) => Vec::new(),
-        (true, 1) => vec![(1, 0)],
-        (true, _) => vec![(1, at - 1), (2, 0)],
+        (false, _) => Vec::new(),
+        (true, 0) => [(1, 0)].into_iter().filter(|_| own).collect(),
+        (true, 1) => [(1, 0)].into_iter().chain([(2, 1)].into_iter().filter(|_| own)).collect(),
+        (true, _) => vec![(1, at - 1), (2, if own { at } else { 0 })],
     };
     Table { rule, deletes, parents }
 }

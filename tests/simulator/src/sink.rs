@@ -128,6 +128,14 @@ impl<C: Claim> Claim for FaultyClaim<C> {
         Ok(swept)
     }
 
+    async fn balance(&mut self) -> Result<(), SinkError> {
+        let called = self.life.before(&format!("balance {}", self.partition)).await.map_err(unreachable)?;
+        self.claim.balance().await?;
+        self.life.after(called).await.map_err(unreachable)?;
+        self.checkpoint = self.claim.checkpoint().clone();
+        Ok(())
+    }
+
     async fn commit(&mut self, writes: Writes) -> Result<Checkpoint, CommitError> {
         let call = format!("commit {} through {}", self.partition, writes.through);
         let Ok(called) = self.life.before(&call).await else {

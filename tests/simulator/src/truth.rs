@@ -7,7 +7,7 @@
 //! commit is one of the newest owner (9).
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -15,6 +15,7 @@ use reconverge_oracle::{Fate, Message, Oracle, Row};
 use reconverge_streams::{
     checkpoint::Checkpoint,
     disposition::{Counts, Disposition},
+    records::Records,
 };
 use tokio::sync::Notify;
 
@@ -42,6 +43,9 @@ struct Known {
     wrong: Option<String>,
 }
 
+/// The rows that are kept beside, and whether each is orphaned.
+type Kept = BTreeMap<reconverge_oracle::Key, (Row, bool)>;
+
 /// What is known of a lane.
 #[derive(Default)]
 struct LaneKnown {
@@ -51,7 +55,6 @@ struct LaneKnown {
     sequence: u64,
     /// Changes that have.
     delivered: u64,
-    counts: Counts,
 }
 
 impl<P: Place> Truth<P> {
@@ -119,7 +122,16 @@ impl<P: Place> Truth<P> {
             self.accuse(format!("in the sink: {rows:?}\n     must be: {expected:?}"));
             return;
         }
-        let found = kept(&*self.place.sink().await).await;
+        let sink = self.place.sink().await;
+        // What is kept and what is counted, of one moment.
+        let (found, checkpoints) = loop {
+            let before = sink.checkpoints(None).await.unwrap_or_default();
+            let found = kept(&*sink).await;
+            let after = sink.checkpoints(None).await.unwrap_or_default();
+            if before == after {
+                break (found, after);
+            }
+        };
         let known = self.known();
         let expected = known.oracle.kept();
         let rows: Vec<_> = found.iter().map(|(key, (row, _))| (key, row)).collect();
@@ -128,7 +140,7 @@ impl<P: Place> Truth<P> {
         } else {
             Some(format!("kept beside: {rows:?}\n    must be: {expected:?}"))
         };
-        let wrong = wrong.or_else(|| ledger(&known, &found));
+        let wrong = wrong.or_else(|| ledger(&known, &found, &checkpoints));
         drop(known);
         if let Some(wrong) = wrong {
             self.accuse(wrong);
@@ -159,18 +171,14 @@ impl Known {
             }
         }
         lane.sequence = checkpoint.sequence;
-        lane.counts = checkpoint.counts;
         (from, lane.delivered)
     }
 }
 
 /// The ledger beside the oracle's fates. A row that waits counts as waiting, whatever brought it.
-fn ledger(
-    known: &Known,
-    kept: &std::collections::BTreeMap<reconverge_oracle::Key, (Row, bool)>,
-) -> Option<String> {
+fn ledger(known: &Known, kept: &Kept, checkpoints: &[Checkpoint]) -> Option<String> {
     let mut counts = Counts::default();
-    known.lanes.values().for_each(|lane| counts.add_all(&lane.counts));
+    checkpoints.iter().for_each(|lane| counts.add_all(&lane.counts));
     let found = |of: &[Disposition]| of.iter().map(|d| counts.get(*d)).sum::<u64>();
     let must = |of: &[Fate]| of.iter().map(|f| known.oracle.count(*f)).sum::<u64>();
     let pairs = [
@@ -185,17 +193,26 @@ fn ledger(
         (found(&[Disposition::Control]), must(&[Fate::Control])),
         (found(&[Disposition::Echo]), must(&[Fate::Echo])),
         (found(&[Disposition::Unlisted]), must(&[Fate::Unlisted])),
-        // Told by one lane only: a row that another lane's parent brings in stays counted as it was.
-        (found(&[Disposition::Parked, Disposition::Orphaned]), kept.len() as u64),
-        (found(&[Disposition::Orphaned]), kept.values().filter(|(_, orphaned)| *orphaned).count() as u64),
     ];
-    let told = if known.lanes.len() == 1 { pairs.len() } else { pairs.len() - 2 };
-    let wrong = pairs[..told].iter().position(|(found, must)| found != must)?;
-    let present: Vec<_> = counts.present().collect();
-    Some(format!(
-        "count {wrong} of the ledger is {} and must be {}: {present:?}",
-        pairs[wrong].0, pairs[wrong].1
-    ))
+    if let Some(wrong) = pairs.iter().position(|(found, must)| found != must) {
+        let present: Vec<_> = counts.present().collect();
+        let (found, must) = pairs[wrong];
+        return Some(format!("count {wrong} of the ledger is {found} and must be {must}: {present:?}"));
+    }
+    checkpoints.iter().find_map(|lane| waiting(lane, kept, known.lanes.len() as u64))
+}
+
+/// A lane's rows that wait, whichever lane keeps them: in its ledger, which a parent in another lane cannot put wrong.
+fn waiting(lane: &Checkpoint, kept: &Kept, partitions: u64) -> Option<String> {
+    let partition: u64 = lane.lane.rsplit('/').next()?.parse().ok()?;
+    let its_own = |key: &&reconverge_oracle::Key| key.1.unsigned_abs() % partitions == partition;
+    let of =
+        |orphaned: bool| kept.iter().filter(|(key, kept)| kept.1 == orphaned && its_own(key)).count() as u64;
+    let found = [Disposition::Parked, Disposition::Orphaned].map(|d| lane.counts.get(d));
+    let must = [of(false), of(true)];
+    let name = &lane.lane;
+    (found != must)
+        .then(|| format!("lane {name} counts {found:?} as parked and orphaned, and keeps {must:?}"))
 }
 
 impl<P: Place> Witness for Truth<P> {

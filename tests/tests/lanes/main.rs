@@ -7,3 +7,4 @@ mod barrier;
 mod sharing;
 mod plan;
 mod backlog;
+mod family;

@@ -29,7 +29,8 @@ pub(in crate::config) struct Table {
     /// Order inside a batch, lowest first: parents low, children high.
     #[serde(default = "first")]
     pub priority: At<u32>,
-    /// Parents: a row is in the sink only while each row that it names is.
+    /// Parents: a row is in the sink only while each row that it names is. A table may name itself, as a tree does: a
+    /// row is then in the sink while all rows above it are.
     #[serde(default)]
     pub depends_on: Vec<At<DependsOn>>,
     /// What becomes of a row whose parent is known not to come (deleted, filtered, suppressed, a dead letter): `keep` it

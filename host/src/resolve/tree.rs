@@ -95,22 +95,22 @@ impl Walk<'_> {
         // By place: the rows that it waits for, and those that wait for it.
         let (mut waits, mut below) = (vec![0_u32; count], vec![Vec::new(); count]);
         let mut ready = Vec::new();
-        for place in 0..count {
+        for (place, waits) in waits.iter_mut().enumerate() {
             match self.rows_above(tables, tree, place) {
                 Some(above) if above.is_empty() => ready.push(place),
                 Some(above) => {
-                    waits[place] = u32::try_from(above.len()).expect("a table has few parents");
+                    *waits = u32::try_from(above.len()).expect("a table has few parents");
                     above.into_iter().for_each(|at| below[at].push(place));
                 }
-                // It does not stand, or waits for a row that is not among these.
-                None => waits[place] = u32::MAX,
+                // It does not stand, or waits for a row that is not among these: nobody counts down for it.
+                None => {}
             }
         }
         let mut is_in = vec![false; count];
         while let Some(place) = ready.pop() {
             is_in[place] = true;
             for &at in &below[place] {
-                waits[at] = waits[at].saturating_sub(u32::from(waits[at] != u32::MAX));
+                waits[at] -= 1;
                 if waits[at] == 0 {
                     ready.push(at);
                 }

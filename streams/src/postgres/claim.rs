@@ -23,7 +23,7 @@ use crate::{
 };
 
 use super::{
-    Shared, drift, epochs, fate, ids::Ids, lane, origin, params::Param, partitions, retention,
+    Shared, ahead::Begun, drift, epochs, fate, ids::Ids, lane, origin, params::Param, partitions, retention,
     session::Session, sidecar::Batch, standing::Open, target::Target,
 };
 
@@ -36,6 +36,10 @@ pub struct PostgresClaim {
     pub(super) session: Session,
     pub(super) checkpoint: Checkpoint,
     pub(super) open: Option<Open>,
+    /// What the batch behind the next commit will ask for.
+    pub(super) foreseen: Option<Wanted>,
+    /// The batch that was begun with the last commit.
+    pub(super) begun: Option<Begun>,
     /// Whether the server may be inside a transaction of ours, also after a call that was given up half-way.
     pub(super) in_transaction: bool,
     /// How often in a row a key that was not there came meanwhile.
@@ -112,6 +116,8 @@ impl PostgresClaim {
             keeps_commit_times: meta.get(1),
             upkeep_at: Instant::now() + UPKEEP,
             open: None,
+            foreseen: None,
+            begun: None,
             swept_up_to: None,
             aside: Aside::new(),
             doubtful: false,
@@ -224,10 +230,14 @@ impl Claim for PostgresClaim {
     }
 
     async fn begin(&mut self, asked: Wanted) -> Result<Standing, SinkError> {
-        self.abandon().await;
+        self.open = None;
         let (standing, open) = self.open(asked).await?;
         self.open = Some(open);
         Ok(standing)
+    }
+
+    fn foresee(&mut self, wanted: Wanted) {
+        self.foreseen = Some(wanted);
     }
 
     async fn family(&mut self, asked: FamilyWanted) -> Result<Family, SinkError> {
@@ -254,7 +264,7 @@ impl Claim for PostgresClaim {
     }
 
     async fn abandon(&mut self) {
-        self.open = None;
+        (self.open, self.foreseen, self.begun) = (None, None, None);
         self.close().await;
     }
 

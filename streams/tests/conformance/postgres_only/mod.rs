@@ -5,6 +5,7 @@ mod local;
 mod sessions;
 mod writing;
 mod setup;
+mod foreseen;
 
 use std::{sync::Arc, time::Duration};
 

@@ -183,6 +183,15 @@ pub trait Claim: Send {
     /// planned; the transaction is then closed.
     fn begin(&mut self, asked: Wanted) -> impl Future<Output = Result<Standing, SinkError>> + Send;
 
+    /// Before a `commit`: what the `begin` behind it will most likely ask for, from whatever checkpoint the commit leads to
+    /// (`wanted.from` is not looked at). A sink may begin the next batch in the round trip of the commit then; where the
+    /// next call is a `begin` that asks for just that, it gives what was found and keeps locked, and at any other call
+    /// the begun transaction is closed. A commit that fails begins nothing, and forgets what was foreseen, as `abandon`
+    /// does. Changes what a batch costs and nothing else, so a sink may leave it out.
+    fn foresee(&mut self, wanted: Wanted) {
+        drop(wanted);
+    }
+
     /// Between `begin` and `commit`: parents, and rows that wait for them or name them, locked.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// What a batch asks the sink for. Owned, so that a sink may hand it to its own thread.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Wanted {
     /// The sequence that the checkpoint must stand at; another one means that someone else wrote.
     pub from: u64,
@@ -36,7 +36,7 @@ pub struct NewGeneration {
 }
 
 /// The keys of one table.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct WantedTable {
     /// The table.
     pub table: TableId,

@@ -33,8 +33,8 @@ use super::{
 /// How long a lane waits for a message before it looks after its lease: what makes an idle one cheap.
 const PATIENCE: Duration = Duration::from_millis(250);
 
-/// Batches that a lane may hold at a time: two pulls that overlap, one decoded ahead, one being written.
-const HELD_BATCHES: u64 = 4;
+/// Batches that a lane may hold at a time: two pulls that overlap, two decoded ahead, one being written.
+const HELD_BATCHES: u64 = 5;
 
 /// One lane, by its places in the file.
 #[derive(Clone, Debug)]

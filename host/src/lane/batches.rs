@@ -1,6 +1,6 @@
 //! Cuts what the reader delivers into batches: source transactions and the two halves of a key change stay in one, and
 //! nothing behind the last wanted sequence gets in. What a batch is decoded to needs nothing of the sink, so this runs ahead of the
-//! transaction by one batch.
+//! transaction.
 
 use reconverge_streams::{
     epoch::EpochStart,
@@ -74,6 +74,12 @@ impl<R: Reader> Batches<R> {
             window::tell(&decoder.name(*source), *grade);
         }
         batch
+    }
+
+    /// Whether a batch holds half of what one may.
+    pub(super) fn is_large(&self, batch: &Batch) -> bool {
+        batch.deliveries.len() >= self.limits.rows.div_ceil(2)
+            || batch.payload_bytes() >= self.limits.bytes.div_ceil(2)
     }
 
     /// Learns of epochs that were begun elsewhere; whether any is new.

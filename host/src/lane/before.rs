@@ -60,6 +60,11 @@ impl Before {
         Before { lanes, ways: Some(ways), yield_lag, ..Before::default() }
     }
 
+    /// Whether no lane goes before.
+    pub(super) fn is_nobody(&self) -> bool {
+        self.lanes.is_empty()
+    }
+
     async fn ask(&self) -> Result<Vec<Way>, SinkError> {
         match &self.ways {
             Some(ways) => ways.ways(&self.lanes).await,

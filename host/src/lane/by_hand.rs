@@ -20,7 +20,7 @@ use crate::{
 
 use super::{
     Lane, LaneError, RunReport,
-    commit::{Ended, Work},
+    commit::{Beside, Ended, Work},
 };
 
 /// The step that a dead letter of something kept beside names.
@@ -154,7 +154,7 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         let (lane, name) =
             (self.settings.claim.lane.to_string(), self.plan.table(first.table).shape.name.clone());
         let (hand, by) = (first.hand.word(), first.by.clone());
-        match self.commit_batch(batch, &Work::Ordered(&ordered), claim, false).await? {
+        match self.commit_batch(batch, Beside::default(), &Work::Ordered(&ordered), claim, false).await? {
             Ended::Committed(committed) => {
                 for order in orders.iter().filter(|order| order.waits_on_time) {
                     self.waiting.remove(&id(order), &self.plan);

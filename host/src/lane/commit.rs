@@ -1,11 +1,6 @@
 //! One batch to its commit: stages, standing, resolve, write; again where the sink says so, and again without the
 //! changes that the sink cannot write.
 
-use std::{
-    hash::{DefaultHasher, Hash, Hasher},
-    time::Duration,
-};
-
 use reconverge_streams::{
     checkpoint::Checkpoint,
     family::Family,
@@ -21,72 +16,17 @@ use crate::{
     generation::{self, Sample},
     resolve::{self, LeftOut, Resolved, keys},
     stages::Prepared,
-    waiting::{hold, storm},
+    waiting::{hold, holds_nothing, storm},
 };
 
 use super::{
-    Lane, LaneError, Until,
+    Lane, LaneError,
+    ahead::{Decoded, Judged},
     by_hand::Ordered,
     follow,
     left_out::{leave_out, still_unwritable},
     released::Released,
 };
-
-/// How often and how long to try again what passes by itself.
-#[derive(Clone, Copy, Debug)]
-pub struct Retry {
-    /// Tries before a job gives up; a pipeline that runs for ever goes on at the longest pause.
-    pub tries: u32,
-    /// The first pause.
-    pub first: Duration,
-    /// The longest pause.
-    pub max: Duration,
-    /// How much longer each pause is than the one before.
-    pub factor: f64,
-    /// What the jitter of pauses is drawn from: another number for each lane and process. 0: pauses are exact.
-    pub jitter: u64,
-}
-
-impl Retry {
-    /// The defaults, without jitter, so that pauses can be told to the millisecond.
-    #[cfg(test)]
-    pub(super) const EXACT: Retry = Retry {
-        tries: 5,
-        first: Duration::from_millis(500),
-        max: Duration::from_secs(8),
-        factor: 2.0,
-        jitter: 0,
-    };
-
-    /// For what has a name: the jitter of its pauses is its own.
-    #[must_use]
-    pub fn of(self, name: impl Hash) -> Retry {
-        Retry { jitter: drawn(name) | 1, ..self }
-    }
-
-    pub(super) fn goes_on(&self, failures: u32, until: Until) -> bool {
-        until == Until::Forever || failures + 1 < self.tries
-    }
-
-    /// The pause after so many failures before this one: from three quarters of what the rule says to the whole, so that
-    /// those who failed together do not come back together.
-    pub(super) fn pause(&self, failures: u32) -> Duration {
-        let grown = self.factor.powi(i32::try_from(failures.min(64)).unwrap_or(64));
-        let longest = self.first.mul_f64(grown.min(1e6)).min(self.max);
-        if self.jitter == 0 {
-            return longest;
-        }
-        let eighths = 6.0 + (drawn((self.jitter, failures)) % 1024) as f64 / 512.0;
-        longest.mul_f64(eighths / 8.0)
-    }
-}
-
-/// A number that looks like any other and is the same for the same `name`.
-fn drawn(name: impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    name.hash(&mut hasher);
-    hasher.finish()
-}
 
 pub(super) struct Committed {
     pub(super) resolved: Resolved,
@@ -139,6 +79,13 @@ impl<'a> Work<'a> {
     }
 }
 
+/// What is known of a batch already, and the one behind it, to be judged meanwhile.
+#[derive(Default)]
+pub(super) struct Beside<'a> {
+    pub judged: Option<Judged>,
+    pub next: Option<&'a mut Decoded>,
+}
+
 /// What was tried of a batch so far.
 struct Tries {
     left_out: LeftOut,
@@ -161,12 +108,14 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
     pub(super) async fn commit(
         &mut self,
         mut batch: Batch,
+        mut beside: Beside<'_>,
         claim: &mut K::Claim,
     ) -> Result<Committed, LaneError> {
         let mut may_fall_back = true;
         loop {
             batch.include_relatives(&self.plan);
-            match self.commit_batch(batch, &Work::Pulled, claim, may_fall_back).await? {
+            let beside = std::mem::take(&mut beside);
+            match self.commit_batch(batch, beside, &Work::Pulled, claim, may_fall_back).await? {
                 Ended::Committed(committed) => return Ok(*committed),
                 Ended::Pause(again, table, reason) => {
                     self.pause(claim, table, reason).await?;
@@ -195,7 +144,7 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         let mut batch = Batch { through: sequence, scanned: sequence, ..Batch::default() };
         swept.iter().for_each(|(table, _)| batch.include(*table, &self.plan));
         batch.include_relatives(&self.plan);
-        match self.commit_batch(batch, &Work::Swept(swept), claim, false).await? {
+        match self.commit_batch(batch, Beside::default(), &Work::Swept(swept), claim, false).await? {
             Ended::Committed(committed) => Ok(Some(*committed)),
             Ended::Pause(_, table, reason) => self.pause(claim, table, reason).await.map(|()| None),
             Ended::Faulted(..) | Ended::Later(_) | Ended::Refused(_) => Ok(None),
@@ -205,13 +154,14 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
     pub(super) async fn commit_batch(
         &mut self,
         mut batch: Batch,
+        Beside { judged, mut next }: Beside<'_>,
         work: &Work<'_>,
         claim: &mut K::Claim,
         may_fall_back: bool,
     ) -> Result<Ended, LaneError> {
-        let faults_before = self.stages.faults();
+        let mut faults_before = self.stages.faults() - judged.as_ref().map_or(0, |judged| judged.faults);
         batch.newest_at = claim.checkpoint().committed_at;
-        let (prepared, waiting) = self.prepare(&mut batch, work);
+        let (prepared, waiting) = self.ready(&mut batch, judged, work);
         let by_hand = if let Work::Ordered(ordered) = work { ordered.by_hand() } else { None };
         let left_out = LeftOut { rows: self.waiting.unwritable.clone(), by_hand, ..LeftOut::default() };
         let mut tries = Tries { left_out, failures: 0, judged: false };
@@ -249,7 +199,11 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
             writes.waiting.clone_from(&waiting);
             let grew = writes.waiting.len() + writes.kept.len();
             let unwritable = still_unwritable(&tries.left_out.rows, &writes);
-            match claim.commit(writes).await {
+            // Polled behind the commit, and so while the sink works.
+            let judging = async { next.take().map_or(0, |next| self.judge(next)) };
+            let (committed, faults_of_next) = tokio::join!(claim.commit(writes), judging);
+            faults_before += faults_of_next;
+            match committed {
                 Ok(checkpoint) => {
                     self.followed.committed(decided.generation, decided.from, self.progress.lane());
                     self.depths.grew_by(grew);
@@ -267,6 +221,31 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
                 },
             }
         }
+    }
+
+    /// What the plugins before the transaction say of a batch, where they have not said it already, and what of it waits.
+    fn ready(
+        &mut self,
+        batch: &mut Batch,
+        judged: Option<Judged>,
+        work: &Work<'_>,
+    ) -> (Prepared, Vec<WaitingWrite>) {
+        if let Some(judged) = judged {
+            if holds_nothing(batch, &self.waiting, &self.plan) {
+                return (judged.prepared, Vec::new());
+            }
+            // What is held back is kept as it came, and the plugins have written into it.
+            let newest_at = batch.newest_at;
+            *batch = Batch { newest_at, ..follow::decoded_again(std::mem::take(batch), &self.decoder) };
+            batch.include_relatives(&self.plan);
+        }
+        self.prepare(batch, work)
+    }
+
+    /// Has the plugins before the transaction judge the next batch; returns how many of their calls failed.
+    fn judge(&mut self, next: &mut Decoded) -> u64 {
+        let Lane { stages, plan, decoder, waiting, .. } = self;
+        next.judge(stages.as_mut(), plan, decoder, |batch| holds_nothing(batch, waiting, plan))
     }
 
     /// Residency, then what has to wait is taken out, then filter and mapping.
@@ -392,33 +371,4 @@ fn halted(what: String) -> LaneError {
     let hint =
         "nothing of the batch was written; mend the sink and start again: the lane goes on where it stopped";
     LaneError::Halted { what, hint: hint.into() }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    #[test]
-    fn pauses_grow_to_the_longest() {
-        let retry = Retry::EXACT;
-        let pauses: Vec<u128> = (0..7).map(|f| retry.pause(f).as_millis()).collect();
-        assert_eq!(pauses, [500, 1000, 2000, 4000, 8000, 8000, 8000]);
-        assert_eq!(retry.pause(u32::MAX).as_secs(), 8);
-    }
-
-    #[test]
-    fn lanes_that_failed_together_do_not_come_back_together() {
-        let exact = Retry { first: Retry::EXACT.max, ..Retry::EXACT };
-        let pauses: BTreeSet<Duration> = (0..100).map(|lane| exact.of(lane).pause(0)).collect();
-        assert!(pauses.len() > 80, "{pauses:?}");
-        assert!(
-            pauses.iter().all(|p| (Duration::from_secs(6)..=Duration::from_secs(8)).contains(p)),
-            "{pauses:?}"
-        );
-        let of_one: BTreeSet<Duration> = (0..20).map(|failures| exact.of("lane").pause(failures)).collect();
-        assert!(of_one.len() > 15, "a lane's own pauses differ too: {of_one:?}");
-        assert_eq!(exact.of("lane").pause(3), exact.of("lane").pause(3));
-    }
 }

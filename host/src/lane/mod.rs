@@ -1,15 +1,17 @@
 //! A lane: pulls, decodes, decides, commits, releases. In order, one transaction at a time; while one is in flight,
-//! the next batch is pulled and decoded.
+//! the next batches are pulled and decoded.
 //!
 //! The loop is thin: what to do is decided by pure parts ([`crate::decode`], [`crate::resolve`]), and how far we
 //! are stands in the sink. Any doubt ends the current claim, and the lane begins again from the checkpoint.
 
 mod alarms;
+mod ahead;
 mod batches;
 mod before;
 mod by_hand;
 mod breaker;
 mod commit;
+mod retry;
 mod ends;
 mod error;
 mod follow;
@@ -50,7 +52,6 @@ pub use self::{
     alarms::Alarms,
     before::{Before, Ways},
     breaker::BreakerState,
-    commit::Retry,
     depth::{Depths, ParkedLimits},
     ends::{End, EndHealth, Ends},
     error::LaneError,
@@ -58,6 +59,7 @@ pub use self::{
     progress::{LaneState, Lanes, Progress},
     report::RunReport,
     retention::{Near, near},
+    retry::Retry,
     tidying::Kept,
 };
 

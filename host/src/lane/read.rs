@@ -17,9 +17,10 @@ use crate::{
 
 use super::{
     End, IDLE, Lane, LaneError, RunReport, Until,
+    ahead::{Ahead, Judged},
     batches::Batches,
-    commit::Committed,
-    follow::{self, Coming},
+    commit::{Beside, Committed},
+    follow::Coming,
     tidying::Tidying,
 };
 
@@ -44,32 +45,8 @@ struct Reading<R> {
     opened: Instant,
     /// When the sink was last told how far the lane is.
     told_at: Instant,
-    ahead: Option<Ahead>,
+    ahead: Ahead,
     coming: Coming,
-}
-
-/// A batch that was decoded while another was in its transaction.
-struct Ahead {
-    batch: Result<Batch, SourceError>,
-    /// What it was decoded by; the generation may be another by now.
-    under: Arc<Decoder>,
-}
-
-impl Ahead {
-    /// What it was decoded by, where it holds anything.
-    fn decoder(&self) -> Option<&Arc<Decoder>> {
-        let holds_any = self.batch.as_ref().is_ok_and(|batch| !batch.deliveries.is_empty());
-        holds_any.then_some(&self.under)
-    }
-
-    /// The same messages under these rules: decoded again where they were decoded under others.
-    fn under(self, decoder: &Arc<Decoder>) -> Ahead {
-        if Arc::ptr_eq(&self.under, decoder) {
-            return self;
-        }
-        let batch = self.batch.map(|batch| follow::decoded_again(batch, decoder));
-        Ahead { batch, under: Arc::clone(decoder) }
-    }
 }
 
 impl<R: Reader> Reading<R> {
@@ -78,19 +55,15 @@ impl<R: Reader> Reading<R> {
         if !self.batches.learn_epochs(starts) {
             return false;
         }
-        if let Some(Ahead { batch: Ok(batch), under }) = &mut self.ahead {
-            let mut again = std::mem::take(batch);
-            again.epochs.learn(starts);
-            *batch = follow::decoded_again(again, under);
-        }
+        self.ahead.learn_epochs(starts);
         true
     }
 
     /// The batch that was decoded ahead, or else the next one.
-    async fn next(&mut self, decoder: &Arc<Decoder>) -> Result<Batch, SourceError> {
-        match self.ahead.take() {
-            Some(ahead) => ahead.under(decoder).batch,
-            None => self.batches.decoded(decoder).await,
+    async fn next(&mut self, decoder: &Arc<Decoder>) -> Result<(Batch, Option<Judged>), SourceError> {
+        match self.ahead.next(decoder) {
+            Some(next) => next,
+            None => Ok((self.batches.decoded(decoder).await?, None)),
         }
     }
 }
@@ -113,7 +86,7 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
             tidying: Tidying::new(self.settings.kept, self.plan.clock_skew_us),
             opened: now,
             told_at: now,
-            ahead: None,
+            ahead: Ahead::default(),
             coming: Coming::default(),
         };
         self.batches(&mut reading, claim, report, shutdown).await?;
@@ -144,8 +117,9 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
                 return Ok(());
             }
             let is_full = self.is_over_limit(claim).await?;
-            self.swap(&mut reading.coming, reading.ahead.as_ref().and_then(Ahead::decoder), is_full);
+            self.swap(&mut reading.coming, reading.ahead.decoder(), is_full);
             if is_full {
+                claim.abandon().await;
                 tokio::select! {
                     biased;
                     () = shutdown.as_mut() => return Ok(()),
@@ -156,46 +130,57 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
                 reading.tidying.tidy(claim).await?;
             }
             let decoder = Arc::clone(&self.decoder);
-            let batch = tokio::select! {
+            let (batch, judged) = tokio::select! {
                 biased;
                 () = shutdown.as_mut() => return Ok(()),
-                batch = reading.next(&decoder) => batch?,
+                next = reading.next(&decoder) => next?,
             };
             if !batch.deliveries.is_empty() || reading.opened.elapsed() >= SOUND {
                 ends.went_well(End::Source, &retry);
             }
             if batch.deliveries.is_empty() {
+                // Nothing begun stays open while the lane waits.
+                claim.abandon().await;
                 self.looked(batch.scanned, reading, claim).await?;
                 continue;
             }
             if !self.let_others_go_before(batch.through, claim, shutdown.as_mut()).await? {
                 return Ok(());
             }
-            self.apply(batch, reading, claim, report).await?;
+            self.apply((batch, judged), reading, claim, report).await?;
         }
     }
 
-    /// Commits a batch, and decodes the next one meanwhile.
+    /// Commits a batch; those behind it are decoded and judged meanwhile.
     async fn apply(
         &mut self,
-        batch: Batch,
+        (batch, judged): (Batch, Option<Judged>),
         reading: &mut Reading<S::Reader>,
         claim: &mut K::Claim,
         report: &mut RunReport,
     ) -> Result<(), LaneError> {
         let progress = Arc::clone(&self.progress);
-        progress.in_flight(batch.payload_bytes() + reading.batches.held_bytes());
+        progress.in_flight(batch.payload_bytes() + reading.ahead.bytes() + reading.batches.held_bytes());
         let newest = Tidying::newest(&batch);
+        // What waits takes changes out of a batch, and what goes before a lane is waited for without a transaction.
+        let foresees = self.waiting.is_clear() && self.settings.before.is_nobody();
+        if let Some(wanted) = foresees.then(|| reading.ahead.foreseen(&self.decoder)).flatten() {
+            claim.foresee(wanted);
+        }
         let decoder = Arc::clone(reading.coming.decoder().unwrap_or(&self.decoder));
+        // Asked for by the plan in hand, which only what this decoder decodes will be decided by.
+        let plan = Arc::ptr_eq(&decoder, &self.decoder).then(|| Arc::clone(&self.plan));
         let calling = progress.ends().call(End::Sink);
-        let committing = self.commit(batch, claim);
-        let (committed, decoded) = tokio::join!(committing, reading.batches.decoded_ahead(&decoder));
+        let mut lent = reading.ahead.lend();
+        let is_large = lent.as_ref().map(|next| next.is_large(&reading.batches));
+        let committing = self.commit(batch, Beside { judged, next: lent.as_mut() }, claim);
+        let filling = reading.ahead.fill(&mut reading.batches, &decoder, plan.as_deref(), is_large);
+        let (committed, ()) = tokio::join!(committing, filling);
+        reading.ahead.give_back(lent);
         drop(calling);
-        let ahead = decoded.as_ref().map_or(0, Batch::payload_bytes);
-        progress.in_flight(ahead + reading.batches.held_bytes());
+        progress.in_flight(reading.ahead.bytes() + reading.batches.held_bytes());
         let Committed { resolved, checkpoint } = committed?;
         progress.ends().went_well(End::Sink, &self.settings.retry);
-        reading.ahead = Some(Ahead { batch: decoded, under: decoder });
         reading.batches.committed(&resolved.events);
         reading.tidying.note(newest);
         reading.batches.release(checkpoint.sequence).await;

@@ -15,7 +15,7 @@ use crate::waiting::Queue;
 
 use super::{
     Lane, LaneError, LaneState, RunReport, SWEPT_MAX, Until,
-    commit::{Ended, Work},
+    commit::{Beside, Ended, Work},
     released::Released,
 };
 
@@ -137,7 +137,10 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
             let released = Released::of(&kept, &ids, &tried);
             let mut batch = released.batch(&self.decoder, claim.checkpoint().sequence);
             batch.include_relatives(&self.plan);
-            match self.commit_batch(batch, &Work::Released(&released), claim, false).await? {
+            match self
+                .commit_batch(batch, Beside::default(), &Work::Released(&released), claim, false)
+                .await?
+            {
                 Ended::Committed(committed) => {
                     ids.iter().for_each(|id| self.waiting.remove(id, &self.plan));
                     for id in &tried {

@@ -29,7 +29,7 @@ enum Held {
 /// Takes the waiting changes out of a batch, and tables that are set aside with them; gives what is to be kept.
 #[must_use]
 pub fn hold(batch: &mut Batch, prepared: &mut Prepared, queue: &Queue, plan: &Plan) -> Vec<WaitingWrite> {
-    if queue.aside().is_empty() && queue.is_empty() && !batch.tables.iter().any(|t| is_any_ahead(t, plan)) {
+    if holds_nothing(batch, queue, plan) {
         return Vec::new();
     }
     let (mut held, mut waiting) = (HashSet::new(), Vec::new());
@@ -81,6 +81,12 @@ pub fn hold(batch: &mut Batch, prepared: &mut Prepared, queue: &Queue, plan: &Pl
     }
     take_out(batch, prepared, &held, queue);
     waiting
+}
+
+/// Whether [`hold`] leaves a batch as it is.
+#[must_use]
+pub fn holds_nothing(batch: &Batch, queue: &Queue, plan: &Plan) -> bool {
+    queue.is_clear() && !batch.tables.iter().any(|table| is_any_ahead(table, plan))
 }
 
 fn is_any_ahead(table: &TableBatch, plan: &Plan) -> bool {

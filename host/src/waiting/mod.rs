@@ -12,7 +12,7 @@ mod queue;
 mod storm;
 
 pub use self::{
-    hold::hold,
+    hold::{hold, holds_nothing},
     message::{Passage, Stored},
     queue::Queue,
     storm::{Storm, storm},

@@ -126,6 +126,12 @@ impl Queue {
         self.entries.is_empty()
     }
 
+    /// Whether nothing waits and no table is left alone: every change of a batch is decided with it.
+    #[must_use]
+    pub fn is_clear(&self) -> bool {
+        self.entries.is_empty() && self.aside.is_empty()
+    }
+
     /// Why the last change of a key's line waits; `None` where none does.
     pub(super) fn behind(&self, table: TableId, key: &[u8], plan: &Plan) -> Option<Why> {
         if self.lines.is_empty() {

@@ -1,6 +1,6 @@
 //! Seen events and the grades of sources in memory.
 
-use super::{database::Contents, sink::now};
+use super::database::Contents;
 use crate::{
     event::{Event, KEPT_HOURS},
     sink::ClaimRequest,
@@ -17,7 +17,7 @@ pub(super) fn seen(state: &Contents, request: &ClaimRequest, asked: &[Event]) ->
 
 /// Adds what a batch saw, forgets what is too old, and notes sources.
 pub(super) fn remember(state: &mut Contents, request: &ClaimRequest, writes: &Writes) {
-    let now = now(state);
+    let now = state.now();
     if !writes.events.is_empty() {
         state.events.retain(|_, at| *at >= now - KEPT_MICROS);
     }

@@ -1,6 +1,6 @@
 //! Holes in a database in memory: recorded, passed, accepted.
 
-use super::{database::Contents, sink};
+use super::database::Contents;
 use crate::{
     checkpoint::Checkpoint,
     hole::{ACCEPTED, FILLED, Hole, HoleRecord, OPEN, Passed, Resume},
@@ -9,7 +9,7 @@ use crate::{
 
 /// Records a hole before a lane, or finds it.
 pub(super) fn record(state: &mut Contents, ours: &Checkpoint, hole: &Hole) -> HoleRecord {
-    let at = text::format_timestamp(sink::now(state));
+    let at = text::format_timestamp(state.now());
     let waits = state.holes.iter_mut().find(|(created, known)| {
         known.passed_at.is_none()
             && known.lane == ours.lane
@@ -49,7 +49,7 @@ pub(super) fn pass(
     how: &Passed,
     resume: Resume,
 ) -> Checkpoint {
-    let now = text::format_timestamp(sink::now(state));
+    let now = text::format_timestamp(state.now());
     if let Some((_, hole)) = state.holes.iter_mut().find(|(_, hole)| hole.id == id) {
         hole.passed_at = Some(now.clone());
         if let (Passed::Filled { mirror }, OPEN) = (how, hole.state.as_str()) {
@@ -71,7 +71,7 @@ pub(super) fn pass(
 
 /// Accepts an open hole.
 pub(super) fn accept(state: &mut Contents, id: i64, by: &str, note: Option<&str>) -> bool {
-    let now = text::format_timestamp(sink::now(state));
+    let now = text::format_timestamp(state.now());
     let open = state.holes.iter_mut().map(|(_, hole)| hole).find(|h| h.id == id && h.state == OPEN);
     open.is_some_and(|hole| {
         hole.state = ACCEPTED.into();

@@ -153,7 +153,7 @@ impl Records for sink::MemorySink {
 
     async fn discard(&self, id: i64, by: &str, note: Option<&str>) -> Result<bool, SinkError> {
         let mut state = self.database.state.lock().await;
-        let now = text::format_timestamp(sink::now(&state));
+        let now = text::format_timestamp(state.now());
         let open = state.dead.iter_mut().map(|(_, d)| d).find(|d| d.id == id && d.state == "open");
         Ok(open.is_some_and(|letter| {
             letter.state = "discarded".into();

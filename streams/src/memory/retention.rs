@@ -1,9 +1,6 @@
 //! What is kept for a time only ([`crate::retention`]), as the databases do it.
 
-use super::{
-    database::Contents,
-    sink::{MemoryClaim, now},
-};
+use super::{database::Contents, sink::MemoryClaim};
 use crate::{
     position::{BEFORE_ALL, Micros},
     retention::{Retention, Tidied},
@@ -21,7 +18,7 @@ impl MemoryClaim {
         let all = state.frontier.values().min().copied().filter(|_| state.checkpoints.keys().all(told));
         let mut tidied = Tidied { tombstones: 0, passed_by_all: all };
         let Some(all) = all else { return tidied };
-        let before = all.min(now(state).saturating_sub(asked.tombstones));
+        let before = all.min(state.now().saturating_sub(asked.tombstones));
         let waited_for = |key: &(String, Vec<u8>)| state.kept.values().any(|kept| kept.waits == *key);
         let mut due: Vec<(Micros, (String, Vec<u8>))> = state
             .versions

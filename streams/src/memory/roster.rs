@@ -1,10 +1,6 @@
 //! The roster of a database in memory: who is there, and the switch from one plan to the next.
 
-use super::{
-    database::Contents,
-    fresh::fresh_at,
-    sink::{self, MemorySink},
-};
+use super::{database::Contents, fresh::fresh_at, sink::MemorySink};
 use crate::{
     checkpoint::{Checkpoint, PlanDigest},
     position::Micros,
@@ -15,7 +11,7 @@ use crate::{
 impl Roster for MemorySink {
     async fn attend(&self, presence: &Presence) -> Result<(), SinkError> {
         let mut state = self.database.state.lock().await;
-        let now = sink::now(&state);
+        let now = state.now();
         let until = now.saturating_add(i64::try_from(presence.lease.as_micros()).unwrap_or(i64::MAX));
         state.members.retain(|_, member| member.until + FORGET_AFTER_MICROS > now);
         if presence.shares {
@@ -42,7 +38,7 @@ impl Roster for MemorySink {
 
     async fn look(&self, pipeline: &str) -> Result<Look, SinkError> {
         let state = self.database.state.lock().await;
-        let now = sink::now(&state);
+        let now = state.now();
         let there = |(of, _): &(String, String), member: &Member| of == pipeline && member.until > now;
         let members = state.members.iter().filter(|(at, m)| there(at, m)).map(|(_, m)| m.clone()).collect();
         let lanes = lanes_of(&state, pipeline).cloned().collect();
@@ -51,7 +47,7 @@ impl Roster for MemorySink {
 
     async fn ways(&self, lanes: &[String]) -> Result<Vec<Way>, SinkError> {
         let state = self.database.state.lock().await;
-        let now = sink::now(&state);
+        let now = state.now();
         let way = |lane: &String| {
             let checkpoint = state.checkpoints.get(lane);
             Way {
@@ -79,7 +75,7 @@ impl Roster for MemorySink {
 
     async fn switch(&self, switch: &Switch) -> Result<(), SinkError> {
         let mut state = self.database.state.lock().await;
-        let now = sink::now(&state);
+        let now = state.now();
         as_expected(&state, switch, now)?;
         state.plans.entry(switch.plan.0).or_insert_with(|| switch.form.clone());
         state.checkpoints.values_mut().filter(|c| is_of(&switch.pipeline, &c.lane)).for_each(|checkpoint| {

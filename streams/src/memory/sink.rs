@@ -83,7 +83,7 @@ impl Sink for MemorySink {
     async fn claim(&self, request: ClaimRequest) -> Result<MemoryClaim, SinkError> {
         let mut state = self.database.state.lock().await;
         let lane = request.lane.to_string();
-        let now = now(&state);
+        let now = state.now();
         let checkpoint = state.checkpoints.entry(lane.clone()).or_insert_with(|| fresh(&lane, &request));
         if checkpoint.plan != request.plan {
             let (stored, asked) = (checkpoint.plan, request.plan);
@@ -119,10 +119,6 @@ impl Sink for MemorySink {
         let (database, aside) = (self.database.clone(), Aside::new());
         Ok(MemoryClaim { database, request, checkpoint, aside, open: None, numbered: None })
     }
-}
-
-pub(super) fn now(state: &Contents) -> Micros {
-    state.now()
 }
 
 fn lease(request: &ClaimRequest) -> Micros {
@@ -173,7 +169,7 @@ impl Claim for MemoryClaim {
         };
         let mut after = Contents::clone(&state);
         write(&mut after, &self.request, &writes)?;
-        let lease_until = Some(now(&state) + lease(&self.request));
+        let lease_until = Some(state.now() + lease(&self.request));
         let settled = self.checkpoint.settled(&after.take_moves_of(&self.checkpoint.lane));
         let checkpoint = Checkpoint { lease_until, ..settled.after(&writes) };
         after.checkpoints.insert(checkpoint.lane.clone(), checkpoint.clone());
@@ -193,7 +189,7 @@ impl Claim for MemoryClaim {
         let checkpoint = &mut self.checkpoint;
         checkpoint.sequence = checkpoint.sequence.max(scanned);
         checkpoint.scanned = checkpoint.scanned.max(checkpoint.sequence);
-        checkpoint.lease_until = Some(now(&state) + lease(&self.request));
+        checkpoint.lease_until = Some(state.now() + lease(&self.request));
         state.checkpoints.insert(checkpoint.lane.clone(), checkpoint.clone());
         Ok(())
     }
@@ -246,12 +242,9 @@ impl Claim for MemoryClaim {
         limit: u32,
     ) -> Result<Columns, SinkError> {
         let state = self.database.state.lock().await;
-        let shape = &self.request.tables[table.index()];
-        let Some(found) = state.tables.get(&shape.name) else {
-            let gone = cause("no-table", format!("no such table: {}", shape.name));
-            return Err(SinkError::Table(table, gone));
-        };
-        Ok(found.page(behind.as_ref(), limit as usize))
+        let name = &self.request.tables[table.index()].name;
+        let page = state.tables.get(name).map(|found| found.page(behind.as_ref(), limit as usize));
+        page.ok_or_else(|| SinkError::Table(table, cause("no-table", format!("no such table: {name}"))))
     }
 
     async fn paused(&mut self) -> Result<Vec<Paused>, SinkError> {

@@ -2,7 +2,7 @@
 
 use super::{
     database::{Contents, WaitingChange},
-    sink::{MemoryClaim, now},
+    sink::MemoryClaim,
 };
 use crate::{
     sink::ClaimRequest,
@@ -22,7 +22,7 @@ pub(super) fn write(state: &mut Contents, request: &ClaimRequest, writes: &Write
     for id in &writes.tried {
         state.waiting.entry(place(id)).and_modify(|change| change.attempts += 1);
     }
-    let parked_at = now(state);
+    let parked_at = state.now();
     for change in &writes.waiting {
         let stored = WaitingChange {
             why: change.why,

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::{
     database::{Contents, KeptRow, MemoryTable, NamedSeen, Remembered},
     epochs, events,
-    sink::{cause, now},
+    sink::cause,
     waiting,
 };
 use crate::{
@@ -51,7 +51,7 @@ pub(super) fn write(
     keep(state, request, writes);
     waiting::write(state, request, writes);
     events::remember(state, request, writes);
-    let now = text::format_timestamp(now(state));
+    let now = text::format_timestamp(state.now());
     epochs::remember(state, request, writes, &now);
     for decision in &writes.decisions {
         let record = decision_record(state, request, decision, &now);
@@ -158,7 +158,7 @@ fn keep(state: &mut Contents, request: &ClaimRequest, writes: &Writes) {
     for (table, key) in &writes.unkept {
         state.kept.remove(&(table_name(request, *table), key.clone()));
     }
-    let (at, lane) = (now(state), request.lane.to_string());
+    let (at, lane) = (state.now(), request.lane.to_string());
     for kept in &writes.kept {
         let row = KeptRow {
             row: kept.row.clone(),

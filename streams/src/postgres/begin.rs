@@ -1,6 +1,8 @@
 //! Beginning a batch: the statements that lock and read what stands, sent in one go, and what to do when one of
 //! them fails.
 
+use std::borrow::Cow;
+
 use tokio_postgres::{Error, Row};
 
 use crate::{
@@ -14,11 +16,12 @@ use crate::{
 };
 
 use super::{
+    ahead::Begun,
     cells::{self, Unlike},
-    claim::{self, Facts, PostgresClaim},
+    claim::{Facts, PostgresClaim},
     events,
     fate::{self, Fate},
-    kept, lane,
+    generation, kept, lane,
     params::Param,
     retention,
     session::{self, Call, Session},
@@ -57,11 +60,25 @@ struct Said {
 }
 
 /// What the first round of questions found.
-struct Asked {
+pub(super) struct Asked {
     said: Said,
     found: FoundRows,
     /// By target: the commit time up to which tombstones may have gone.
     horizons: Vec<(i16, Micros)>,
+}
+
+/// A statement of a batch's beginning.
+pub(super) struct Question<'a> {
+    pub sql: Cow<'static, str>,
+    pub params: Vec<Param<'a>>,
+    /// The table of the batch whose rows it asks for.
+    table: Option<usize>,
+}
+
+impl<'a> Question<'a> {
+    fn new(sql: &'static str, params: Vec<Param<'a>>) -> Self {
+        Question { sql: sql.into(), params, table: None }
+    }
 }
 
 impl From<Unlike> for NotBegun {
@@ -89,16 +106,18 @@ impl NotBegun {
 }
 
 impl PostgresClaim {
-    /// Opens the batch's transaction as asked; after errors that another try mends, again.
+    /// Opens the batch's transaction as asked, or takes the one that was begun with the last commit; after errors that
+    /// another try mends, again.
     pub(super) async fn open(&mut self, wanted: Wanted) -> Result<(Standing, Open), SinkError> {
         let failed = |e: &Error| fate::sink_error(e, "reading what stands");
         let mut picked: Vec<Option<Vec<u32>>> = vec![None; wanted.tables.len()];
         let mut tries = 0;
+        let mut begun = self.begun_for(&wanted).await;
         loop {
             tries += 1;
             self.connected().await?;
             self.as_planned().await?;
-            let not_begun = match self.stand(&wanted, &picked).await {
+            let not_begun = match self.stand(&wanted, &picked, begun.take()).await {
                 Ok(((tables, known), Said { xid, events, generation })) => {
                     return Ok((
                         Standing { tables, events, generation },
@@ -139,13 +158,17 @@ impl PostgresClaim {
         }
     }
 
-    /// Opens the transaction, and reads and locks what stands.
+    /// Opens the transaction, where it is not begun already, and reads and locks what stands.
     async fn stand(
         &mut self,
         wanted: &Wanted,
         picked: &[Option<Vec<u32>>],
+        begun: Option<Begun>,
     ) -> Result<(Stood, Said), NotBegun> {
-        let Asked { said, found, horizons } = self.ask(wanted, picked).await?;
+        let Asked { said, found, horizons } = match begun {
+            Some(begun) => begun.asked,
+            None => self.ask(wanted, picked).await?,
+        };
         let (mut tables, known) = self.put_together(&wanted.tables, picked, found).await?;
         for (standing, table) in tables.iter_mut().zip(&wanted.tables) {
             let id = self.facts.target(table.table).id;
@@ -191,46 +214,14 @@ impl PostgresClaim {
         Ok((tables, known))
     }
 
-    /// Sends all statements of a batch's beginning; gives the transaction's id, per table the rows of its versions and
-    /// its own, and the tables' horizons. Those are asked last: a tombstone that the versions did not show any more has
-    /// then raised its table's horizon already.
+    /// Sends all statements of a batch's beginning.
     async fn ask(&mut self, wanted: &Wanted, picked: &[Option<Vec<u32>>]) -> Result<Asked, NotBegun> {
-        let server = |e| NotBegun::Server(e, None);
-        let statement = self.session.prepare(standing::LOCK).await.map_err(server)?;
         let gate = [standing::gate_key(&self.facts.lane)];
-        let [epoch, from] = [self.checkpoint.epoch, wanted.from.cast_signed()].map(Param::Int8);
-        let mut calls = vec![Call { statement, params: vec![Param::Text(&self.facts.lane), epoch, from] }];
-        if let Some(new) = &wanted.generation {
-            let statement = self.session.prepare(claim::NUMBER_GENERATION).await.map_err(server)?;
-            calls.push(Call { statement, params: claim::numbering(&self.facts.lane, wanted.from, new) });
-        }
-        let asked = questions(&mut self.session, &self.facts, &wanted.tables, picked, &gate).await;
-        calls.extend(asked?);
-        if !wanted.events.is_empty() {
-            let statement = self.session.prepare(events::READ).await.map_err(server)?;
-            calls.push(Call { statement, params: events::asked(&self.facts, &wanted.events) });
-        }
-        let statement = self.session.prepare(retention::HORIZONS).await.map_err(server)?;
-        calls.push(Call { statement, params: Vec::new() });
+        let questions = asking(&self.facts, self.checkpoint.epoch, wanted, picked, &gate);
+        let calls = prepared(&mut self.session, questions).await?;
         self.in_transaction = true;
-        let mut results = self.session.pipeline(Some("BEGIN"), calls, None).await.into_iter();
-        let mut next = || results.next().transpose();
-        next().map_err(server)?;
-        let lock = next().map_err(server)?.unwrap_or_default();
-        let xid =
-            lock.first().map(|row| cells::raw(row, 0)).transpose()?.flatten().ok_or(NotBegun::Fenced)?;
-        let xid = cells::xid(xid)?;
-        let numbered = if wanted.generation.is_some() { next().map_err(server)? } else { None };
-        let generation = numbered.and_then(|rows| rows.first().map(|row| row.get(0)));
-        let found = answers(&wanted.tables, &mut results)?;
-        let seen = match wanted.events.is_empty() {
-            true => Vec::new(),
-            false => results.next().transpose().map_err(server)?.unwrap_or_default(),
-        };
-        let horizons = results.next().transpose().map_err(server)?.unwrap_or_default();
-        let horizons = horizons.iter().map(|row| (row.get(0), row.get(1))).collect();
-        let events = events::seen(&wanted.events, &seen)?;
-        Ok(Asked { said: Said { xid, events, generation }, found, horizons })
+        let results = self.session.pipeline(Some("BEGIN"), calls, None).await;
+        answered(wanted, results)
     }
 
     /// When the application's writes committed, as far as the server still knows.
@@ -288,29 +279,79 @@ fn is_asked(table: &WantedTable) -> [bool; 2] {
     [any || !table.versions, any]
 }
 
+/// The statements of a batch's beginning, behind its BEGIN: the lock, what stands, and the tables' horizons. Those are
+/// asked last: a tombstone that the versions did not show any more has then raised its table's horizon already.
+pub(super) fn asking<'a>(
+    facts: &'a Facts,
+    epoch: i64,
+    wanted: &'a Wanted,
+    picked: &'a [Option<Vec<u32>>],
+    gate: &'a [Vec<u8>],
+) -> Vec<Question<'a>> {
+    let [epoch, from] = [epoch, wanted.from.cast_signed()].map(Param::Int8);
+    let mut all = vec![Question::new(standing::LOCK, vec![Param::Text(&facts.lane), epoch, from])];
+    if let Some(new) = &wanted.generation {
+        let params = generation::numbering(&facts.lane, wanted.from, new);
+        all.push(Question::new(generation::NUMBER_GENERATION, params));
+    }
+    all.extend(questions(facts, &wanted.tables, picked, gate));
+    if !wanted.events.is_empty() {
+        all.push(Question::new(events::READ, events::asked(facts, &wanted.events)));
+    }
+    all.push(Question::new(retention::HORIZONS, Vec::new()));
+    all
+}
+
+/// The answers to [`asking`], that to BEGIN first.
+pub(super) fn answered(wanted: &Wanted, results: Vec<Result<Vec<Row>, Error>>) -> Result<Asked, NotBegun> {
+    let mut results = results.into_iter();
+    let mut next = || results.next().transpose().map(Option::unwrap_or_default);
+    next()?;
+    let lock = next()?;
+    let xid = lock.first().map(|row| cells::raw(row, 0)).transpose()?.flatten().ok_or(NotBegun::Fenced)?;
+    let xid = cells::xid(xid)?;
+    let numbered = if wanted.generation.is_some() { next()? } else { Vec::new() };
+    let generation = numbered.first().map(|row| row.get(0));
+    let found = answers(&wanted.tables, &mut results)?;
+    let mut next = || results.next().transpose().map(Option::unwrap_or_default);
+    let seen = if wanted.events.is_empty() { Vec::new() } else { next()? };
+    let horizons = next()?.iter().map(|row| (row.get(0), row.get(1))).collect();
+    let events = events::seen(&wanted.events, &seen)?;
+    Ok(Asked { said: Said { xid, events, generation }, found, horizons })
+}
+
 /// The statements that lock and read what stands: per table its versions, or the lane's gate, and its rows.
-pub(super) async fn questions<'a>(
-    session: &mut Session,
-    facts: &Facts,
+pub(super) fn questions<'a>(
+    facts: &'a Facts,
     tables: &'a [WantedTable],
     picked: &'a [Option<Vec<u32>>],
     gate: &'a [Vec<u8>],
-) -> Result<Vec<Call<'a>>, NotBegun> {
-    let mut calls = Vec::with_capacity(2 * tables.len());
+) -> Vec<Question<'a>> {
+    let mut all = Vec::with_capacity(2 * tables.len());
     for (at, (table, picked)) in tables.iter().zip(picked).enumerate() {
         let target = facts.target(table.table);
         let [versions, rows] = is_asked(table);
         if versions {
             let keys = if table.versions { table.keys.as_slice() } else { gate };
-            let statement = session.prepare(standing::VERSIONS).await?;
-            calls.push(Call { statement, params: vec![Param::Int2(target.id), Param::Byteas(keys)] });
+            all.push(Question::new(standing::VERSIONS, vec![Param::Int2(target.id), Param::Byteas(keys)]));
         }
         if rows {
-            let statement = session.prepare(&target.select()).await;
-            let statement = statement.map_err(|e| NotBegun::Server(e, Some(at)))?;
             let params = standing::key_params(target, &table.cells, picked.as_deref());
-            calls.push(Call { statement, params });
+            all.push(Question { sql: target.select().into(), params, table: Some(at) });
         }
+    }
+    all
+}
+
+/// The same, ready to be sent; an error of a table's rows names the table.
+pub(super) async fn prepared<'a>(
+    session: &mut Session,
+    questions: Vec<Question<'a>>,
+) -> Result<Vec<Call<'a>>, NotBegun> {
+    let mut calls = Vec::with_capacity(questions.len());
+    for Question { sql, params, table } in questions {
+        let statement = session.prepare(&sql).await.map_err(|e| NotBegun::Server(e, table))?;
+        calls.push(Call { statement, params });
     }
     Ok(calls)
 }

@@ -24,7 +24,7 @@ use crate::{
 };
 
 use super::{
-    Shared, drift, epochs, fate, ids::Ids, lane, origin, params::Param, partitions, retention,
+    Shared, ahead::Begun, drift, epochs, fate, ids::Ids, lane, origin, params::Param, partitions, retention,
     session::Session, sidecar::Batch, standing::Open, target::Target,
 };
 
@@ -37,6 +37,10 @@ pub struct PostgresClaim {
     pub(super) session: Session,
     pub(super) checkpoint: Checkpoint,
     pub(super) open: Option<Open>,
+    /// What the batch behind the next commit will ask for.
+    pub(super) foreseen: Option<Wanted>,
+    /// The batch that was begun with the last commit.
+    pub(super) begun: Option<Begun>,
     /// Whether the server may be inside a transaction of ours, also after a call that was given up half-way.
     pub(super) in_transaction: bool,
     /// How often in a row a key that was not there came meanwhile.
@@ -113,6 +117,8 @@ impl PostgresClaim {
             keeps_commit_times: meta.get(1),
             upkeep_at: Instant::now() + UPKEEP,
             open: None,
+            foreseen: None,
+            begun: None,
             swept_up_to: None,
             aside: Aside::new(),
             doubtful: false,
@@ -174,44 +180,6 @@ impl PostgresClaim {
             .await?;
         Ok(rows.first().and_then(|row| lane::read(row).ok()))
     }
-
-    async fn number_generation(
-        &mut self,
-        from_sequence: u64,
-        new: &NewGeneration,
-    ) -> Result<Option<i64>, Error> {
-        let lock =
-            "SELECT 1 FROM reconverge.checkpoint WHERE lane = $1::text AND epoch = $2::bigint FOR UPDATE";
-        self.in_transaction = true;
-        self.session.say("BEGIN").await?;
-        let ours = self
-            .session
-            .query(lock, vec![Param::Text(&self.facts.lane), Param::Int8(self.checkpoint.epoch)])
-            .await?;
-        if ours.is_empty() {
-            return Ok(None);
-        }
-        let numbered = numbering(&self.facts.lane, from_sequence, new);
-        let rows = self.session.query(NUMBER_GENERATION, numbered).await?;
-        self.session.say("COMMIT").await?;
-        self.in_transaction = false;
-        Ok(rows.first().map(|row| row.get(0)))
-    }
-}
-
-/// Finds the newest generation of a lane where it is of these plugins, and else records them as the next; under the lock
-/// of the lane's checkpoint. A lane says it when it is claimed, so that it is prepared when a batch says it again.
-pub(super) const NUMBER_GENERATION: &str = "WITH newest AS (SELECT id, plugins FROM reconverge.generation \
-      WHERE id = (SELECT max(id) FROM reconverge.generation WHERE lane = $1::text)), \
-    same AS (SELECT id FROM newest WHERE plugins = $3::text::jsonb), \
-    added AS (INSERT INTO reconverge.generation (lane, from_sequence, plugins, by) \
-      SELECT $1::text, $2::bigint, $3::text::jsonb, $4::text WHERE NOT EXISTS (SELECT 1 FROM same) RETURNING id) \
-    SELECT id FROM same UNION ALL SELECT id FROM added";
-
-/// The parameters of [`NUMBER_GENERATION`].
-pub(super) fn numbering<'a>(lane: &'a str, from_sequence: u64, new: &'a NewGeneration) -> Vec<Param<'a>> {
-    let from = Param::Int8(from_sequence.cast_signed());
-    vec![Param::Text(lane), from, Param::Text(&new.plugins), Param::Text(&new.by)]
 }
 
 /// A lane's connection.
@@ -227,10 +195,14 @@ impl Claim for PostgresClaim {
     }
 
     async fn begin(&mut self, asked: Wanted) -> Result<Standing, SinkError> {
-        self.abandon().await;
+        self.open = None;
         let (standing, open) = self.open(asked).await?;
         self.open = Some(open);
         Ok(standing)
+    }
+
+    fn foresee(&mut self, wanted: Wanted) {
+        self.foreseen = Some(wanted);
     }
 
     async fn family(&mut self, asked: FamilyWanted) -> Result<Family, SinkError> {
@@ -257,7 +229,7 @@ impl Claim for PostgresClaim {
     }
 
     async fn abandon(&mut self) {
-        self.open = None;
+        (self.open, self.foreseen, self.begun) = (None, None, None);
         self.close().await;
     }
 

@@ -33,7 +33,7 @@ const READ_ONLY: &str = "SET default_transaction_read_only = on";
 /// A lane looks rows up by key and does nothing else. Without these a plan made while a table was empty would
 /// stay: a scan of the whole table for each key, for as long as the statement is prepared.
 const LANE_SETTINGS: &str = "SET plan_cache_mode = 'force_generic_plan'; SET enable_seqscan = off; \
-    SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off";
+    SET enable_bitmapscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off";
 
 /// Where and how to connect.
 #[derive(Clone)]

@@ -1,6 +1,7 @@
 //! The sidecar tables: made where they are missing, checked where they are not. Stands before any claim.
 //!
-//! Never alters a table that it finds: another layout, owner or column, or a trigger, is refused and named.
+//! Never alters a table that it finds, but to bring layout 1 to this one by adding a column: any other layout, owner or
+//! column, or a trigger, is refused and named.
 
 use tokio_postgres::{Client, Error};
 
@@ -9,7 +10,19 @@ use crate::sink::{Problem, SinkError};
 use super::fate;
 
 /// The layout that this version reads and writes.
-pub(super) const LAYOUT: i32 = 1;
+pub(super) const LAYOUT: i32 = 2;
+
+/// From layout 1 on: what a version has seen is packed into one column ([`super::seen`]), it has a digest of its row, and
+/// the lane that counted it. Rows stay as they are until they are written anew, so this takes as long as the lock on the
+/// table.
+const FROM_1: &str = "ALTER TABLE reconverge.version ADD COLUMN seen bytea, ADD COLUMN row_digest bigint, ADD COLUMN counted_by text, \
+    ALTER COLUMN seen_source DROP NOT NULL, ALTER COLUMN seen_epoch DROP NOT NULL, \
+    ALTER COLUMN seen_commit DROP NOT NULL, ALTER COLUMN seen_ordinal DROP NOT NULL, \
+    ALTER COLUMN seen_deleted DROP NOT NULL, ALTER COLUMN seen_at DROP NOT NULL; \
+    ALTER TABLE reconverge.parked ADD COLUMN counted_by text; \
+    UPDATE reconverge.meta SET layout = 2 WHERE layout = 1";
+/// The tables that it changes or that are made with it.
+const NEW_IN_2: [&str; 3] = ["version", "parked", "reclassified"];
 
 /// The tables, as a person may run them too.
 const TABLES: &str = include_str!("layout.sql");
@@ -45,6 +58,13 @@ async fn make(client: &Client) -> Result<(), Error> {
     client.batch_execute(LOCK).await?;
     // Looked at first, because `IF NOT EXISTS` still demands the right to create.
     if is_there(client).await? {
+        let version: Option<String> = client.query_one(COLUMNS_OF, &[&"version"]).await?.get(0);
+        let is_old = version.as_deref() == Some(VERSION_1);
+        if is_old {
+            client.batch_execute(FROM_1).await?;
+            // Makes what came since, too.
+            client.batch_execute(TABLES).await?;
+        }
         return Ok(());
     }
     client.batch_execute(TABLES).await?;
@@ -61,21 +81,27 @@ pub(super) async fn is_there(client: &Client) -> Result<bool, Error> {
     Ok(there.get(0))
 }
 
-/// All that is wrong with the sidecar; nothing where there is none yet and we may make one.
+/// All that is wrong with the sidecar; nothing where there is none yet and we may make one, or where it is of the layout
+/// that `prepare` brings to this one.
 pub(super) async fn problems(client: &Client) -> Result<Vec<Problem>, Error> {
     let problem = |what: String, hint: &str| Problem { table: None, what, hint: hint.into() };
     let exists = client.query_one("SELECT to_regclass('reconverge.meta') IS NOT NULL", &[]).await?;
     if !exists.get::<_, bool>(0) {
         return may_make(client).await;
     }
-    let mut found = Vec::new();
+    let (mut found, mut layout) = (Vec::new(), LAYOUT);
     for row in client.query(UNLIKE, &[]).await? {
         let (table, what): (String, String) = (row.get(0), row.get(1));
         found.push(problem(format!("table reconverge.{table} {what}"), HINT));
     }
+    let version: Option<String> = client.query_one(COLUMNS_OF, &[&"version"]).await?.get(0);
+    if version.as_deref() == Some(VERSION_1) {
+        layout = 1;
+    }
     for (table, columns) in COLUMNS {
         let stored: Option<String> = client.query_one(COLUMNS_OF, &[&table]).await?.get(0);
-        if stored.as_deref() != Some(columns) {
+        let comes_with_2 = layout == 1 && NEW_IN_2.contains(&table);
+        if !comes_with_2 && stored.as_deref() != Some(columns) {
             found.push(problem(
                 format!("table reconverge.{table} has other columns than layout {LAYOUT}"),
                 HINT,
@@ -92,11 +118,11 @@ pub(super) async fn problems(client: &Client) -> Result<Vec<Problem>, Error> {
         return Ok(vec![problem("no permission on the tables of schema reconverge".into(), hint)]);
     }
     match client.query_opt("SELECT layout FROM reconverge.meta", &[]).await? {
-        Some(row) if row.get::<_, i32>(0) == LAYOUT => {}
+        Some(row) if row.get::<_, i32>(0) == layout => {}
         Some(row) => {
-            let layout: i32 = row.get(0);
+            let stored: i32 = row.get(0);
             found.push(problem(
-                format!("schema reconverge has layout {layout}, this version knows {LAYOUT}"),
+                format!("schema reconverge has layout {stored}, this version knows {LAYOUT}"),
                 HINT,
             ));
         }
@@ -143,7 +169,12 @@ SELECT string_agg(a.attname || ' ' || format_type(a.atttypid, a.atttypmod), ', '
 FROM pg_attribute a
 WHERE a.attrelid = to_regclass('reconverge.' || $1::text) AND a.attnum > 0 AND NOT a.attisdropped";
 
-/// The columns of layout 1, for the tables that this version reads and writes.
+/// The columns of `version` in layout 1.
+const VERSION_1: &str = "target smallint, key bytea, standing \"char\", origin smallint, committed_at bigint, \
+    seen_source smallint[], seen_epoch integer[], seen_commit bigint[], seen_ordinal bigint[], \
+    seen_deleted boolean[], seen_at bigint[], row_xmin xid, clock jsonb, ordered_by jsonb, gone_at bigint";
+
+/// The columns of the layout, for the tables that this version reads and writes.
 const COLUMNS: [(&str, &str); 18] = [
     ("meta", "one boolean, layout integer, secret bytea"),
     ("source", "id smallint, name text, region text, epoch integer, grade \"char\""),
@@ -164,8 +195,8 @@ const COLUMNS: [(&str, &str); 18] = [
         "version",
         "target smallint, key bytea, standing \"char\", origin smallint, committed_at bigint, \
          seen_source smallint[], seen_epoch integer[], seen_commit bigint[], seen_ordinal bigint[], \
-         seen_deleted boolean[], seen_at bigint[], row_xmin xid, row_digest bigint, clock jsonb, ordered_by jsonb, \
-         counted_by text, gone_at bigint",
+         seen_deleted boolean[], seen_at bigint[], row_xmin xid, clock jsonb, ordered_by jsonb, gone_at bigint, \
+         seen bytea, row_digest bigint, counted_by text",
     ),
     (
         "parked",

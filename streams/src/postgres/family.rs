@@ -237,7 +237,8 @@ impl PostgresClaim {
         if kin.is_empty() {
             return Ok(Vec::new());
         }
-        let calls = begin::questions(&mut self.session, &self.facts, kin, picked, &[]).await?;
+        let questions = begin::questions(&self.facts, kin, picked, &[]);
+        let calls = begin::prepared(&mut self.session, questions).await?;
         let results =
             self.session.pipeline(Some("SAVEPOINT family"), calls, Some("RELEASE SAVEPOINT family")).await;
         let mut results = results.into_iter();

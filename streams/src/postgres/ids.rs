@@ -12,6 +12,8 @@ use crate::{
     table::TableShape,
 };
 
+use super::cells::Unlike;
+
 /// Names of sources and origins by number, and back.
 pub(super) struct Ids {
     names: Arc<Names>,
@@ -33,6 +35,11 @@ impl Ids {
     /// The name behind a stored number.
     pub(super) fn name(&self, number: i16) -> Option<NameId> {
         self.by_number.get(&number).copied()
+    }
+
+    /// The name behind a number as a row has it.
+    pub(super) fn named(&self, number: i64) -> Result<NameId, Unlike> {
+        i16::try_from(number).ok().and_then(|n| self.name(n)).ok_or(Unlike("number of a source"))
     }
 
     /// The number of a name; all names of a batch are known before it is written.

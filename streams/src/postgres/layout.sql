@@ -1,4 +1,4 @@
--- The sidecar tables of Reconverge in PostgreSQL, layout 1. Run under an advisory lock, in one transaction.
+-- The sidecar tables of Reconverge in PostgreSQL, layout 2. Run under an advisory lock, in one transaction.
 CREATE SCHEMA IF NOT EXISTS reconverge;
 CREATE TABLE IF NOT EXISTS reconverge.meta (         -- one row
   one boolean PRIMARY KEY DEFAULT true CHECK (one),
@@ -36,17 +36,19 @@ CREATE TABLE IF NOT EXISTS reconverge.version (
   target smallint NOT NULL, key bytea NOT NULL,      -- canonical key bytes; 0xff and a lane's name: its gate
   standing "char" NOT NULL,                          -- r row, d tombstone, a absence, p row kept in parked, g gate
   origin smallint NOT NULL, committed_at bigint NOT NULL,   -- of the value that stands; microseconds
-  seen_source smallint[] NOT NULL, seen_epoch int[] NOT NULL,
-  seen_commit bigint[] NOT NULL, seen_ordinal bigint[] NOT NULL, -- newest position of EVERY source
-  seen_deleted boolean[] NOT NULL,                   -- whether that newest change was a delete
-  seen_at bigint[] NOT NULL,                         -- commit time of its newest live change, for snapshot rows
+  seen_source smallint[], seen_epoch int[],          -- layout 1 kept here what `seen` has; where they are not null they
+  seen_commit bigint[], seen_ordinal bigint[],       -- count, since a program of layout 1 wrote the row
+  seen_deleted boolean[], seen_at bigint[],
   row_xmin xid,                                      -- xmin of the row as we wrote it: tells local writes
-  row_digest bigint,                                 -- what it held: tells them where a rewritten or restored table has new xmins
   clock jsonb, ordered_by jsonb,                     -- vector; order columns of a tombstone or an absence
-  counted_by text,                                   -- of tables with parents: the lane that counted what stands
   -- committed_at where no row stands. A column of its own, because an index over committed_at, partial or not, would
   -- make every version that is written anew a new entry in all indexes (no HOT update).
   gone_at bigint GENERATED ALWAYS AS (CASE WHEN standing IN ('d','a') THEN committed_at END) STORED,
+  -- Of EVERY source, 31 bytes, big-endian: its number (2); the newest position (epoch 4, commit 8, ordinal 8); whether
+  -- that change was a delete (1); commit time of its newest live change, for snapshot rows (8).
+  seen bytea,
+  row_digest bigint,                                 -- what it held: tells them where a rewritten or restored table has new xmins
+  counted_by text,                                   -- of tables with parents: the lane that counted what stands
   PRIMARY KEY (target, key)) WITH (fillfactor = 80);
 CREATE INDEX IF NOT EXISTS version_tombstones ON reconverge.version (gone_at) WHERE gone_at IS NOT NULL;
 CREATE TABLE IF NOT EXISTS reconverge.parked (

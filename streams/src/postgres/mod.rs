@@ -6,7 +6,7 @@
 //!    the user's tables are, `types` how each of their types travels.
 //! 2. `claim` holds a lane with its connection (`session`), its ownership (`lane`), the small numbers of sources
 //!    and tables (`ids`) and the mark on what it writes (`origin`).
-//! 3. `begin` opens a batch's transaction; `standing`, `cells` and `literal` read what stands, `kept` the rows that
+//! 3. `begin` opens a batch's transaction, `ahead` with the commit of the one before; `standing`, `seen`, `cells` and `literal` read what stands, `kept` the rows that
 //!    wait beside. `family` looks for parents and children; `sweep`, between batches, for rows that wait no longer.
 //!    `waiting` keeps changes that wait on time, `by_hand` what an operator asks for of them, `drift` sees that tables are still as planned.
 //! 4. `write` sends a batch in one go: `steps` over the user's tables (`target`, `params`), then the `sidecar`
@@ -34,10 +34,13 @@ mod lane;
 mod origin;
 mod target;
 mod digest;
+mod seen;
 mod standing;
 mod claim;
 mod pages;
 mod begin;
+mod ahead;
+mod generation;
 mod kept;
 mod ledger;
 mod waiting;

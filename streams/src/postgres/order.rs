@@ -76,7 +76,7 @@ impl PostgresClaim {
         let xmin = |table, set, row| progress.xmins.get(&(table, set, row)).copied().unwrap_or(again.xid);
         let batch = self.facts.batch(&again, writes);
         let out = sidecar::statements(&batch, &next, &xmin);
-        match send(&mut self.session, out, &[], &mut self.in_transaction).await {
+        match send(&mut self.session, out, &[], Vec::new(), &mut self.in_transaction).await.0 {
             Ok(lease) => Ok(self.advance(next, lease)),
             Err(failure) => {
                 self.close().await;

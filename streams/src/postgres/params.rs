@@ -24,6 +24,8 @@ pub(super) enum Param<'a> {
     Own(Column, Wire),
     /// A smallint.
     Int2(i16),
+    /// A transaction id.
+    Xid(u32),
     /// A bigint.
     Int8(i64),
     /// A double.
@@ -73,6 +75,7 @@ impl ToSql for Param<'_> {
             Param::Cells(column, wire, None) => array(column, *wire, column.len(), 0..column.len(), out)?,
             Param::Own(column, wire) => array(column, *wire, column.len(), 0..column.len(), out)?,
             Param::Int2(value) => out.put_i16(*value),
+            Param::Xid(value) => out.put_u32(*value),
             Param::Int8(value) => out.put_i64(*value),
             Param::Float8(value) => out.put_f64(*value),
             Param::Text(value) => out.put_slice(value.as_bytes()),

@@ -194,7 +194,8 @@ impl Records for PostgresSink {
         let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(|p| p as _).collect();
         let rows = client.query(&unlocked(&target.select()), &params).await.map_err(failed)?;
         let found = Found { target: &target, wanted: &wanted, versions, rows, picked: None, lane: "" };
-        let ordered_by = found.versions.first().and_then(|row| row.get::<_, Option<String>>(13));
+        let ordered_by =
+            found.versions.first().and_then(|row| row.get::<_, Option<String>>(standing::ORDERED_BY));
         let (mut stands, _, _) = standing::read(&found, &ids).map_err(lane::unlike)?;
         let standing = stands.keys.pop().unwrap_or_default();
         let named = shape.columns.iter().map(|c| c.name.as_str()).zip(&stands.rows.columns);

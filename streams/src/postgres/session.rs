@@ -16,6 +16,14 @@ pub(super) struct Session {
     prepared: HashMap<String, Statement>,
 }
 
+/// A part of what is sent in one go.
+pub(super) enum Sent<'a> {
+    /// A transaction's word.
+    Word(&'static str),
+    /// A statement.
+    Call(Call<'a>),
+}
+
 /// A statement and its parameters.
 pub(super) struct Call<'a> {
     pub statement: Statement,
@@ -35,6 +43,11 @@ impl Session {
         let statement = self.client.prepare(sql).await?;
         self.prepared.insert(sql.into(), statement.clone());
         Ok(statement)
+    }
+
+    /// A statement that was prepared before. Preparing one inside a transaction can make that fail.
+    pub(super) fn prepared(&self, sql: &str) -> Option<Statement> {
+        self.prepared.get(sql).cloned()
     }
 
     /// Forgets all statements: a table has changed under them.
@@ -62,12 +75,25 @@ impl Session {
         calls: Vec<Call<'_>>,
         last: Option<&'static str>,
     ) -> Vec<Result<Vec<Row>, Error>> {
-        let word = |word: &'static str| self.client.batch_execute(word).map(|done| done.map(|()| Vec::new()));
-        let mut all: Vec<BoxFuture<'_, Result<Vec<Row>, Error>>> = Vec::new();
-        all.extend(first.map(|w| word(w).boxed()));
-        all.extend(calls.into_iter().map(|call| rows(&self.client, call).boxed()));
-        all.extend(last.map(|w| word(w).boxed()));
-        in_order(all).await
+        let calls = calls.into_iter().map(Sent::Call);
+        let all = first.map(Sent::Word).into_iter().chain(calls).chain(last.map(Sent::Word));
+        self.send(all).await
+    }
+
+    /// Sends all of it without waiting between; the results come in that order. A word has no rows.
+    pub(super) async fn send<'a>(
+        &'a self,
+        all: impl Iterator<Item = Sent<'a>>,
+    ) -> Vec<Result<Vec<Row>, Error>> {
+        let future = |sent: Sent<'a>| -> BoxFuture<'a, Result<Vec<Row>, Error>> {
+            match sent {
+                Sent::Word(word) => {
+                    self.client.batch_execute(word).map(|done| done.map(|()| Vec::new())).boxed()
+                }
+                Sent::Call(call) => rows(&self.client, call).boxed(),
+            }
+        };
+        in_order(all.map(future).collect()).await
     }
 }
 

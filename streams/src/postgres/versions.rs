@@ -1,19 +1,20 @@
-//! The version rows of a batch, and the gates of its lane: a statement for all that get there the same way and
-//! have seen the same number of sources.
+//! The version rows of a batch, and the gates of its lane: a statement for all that get there the same way.
+//!
+//! Each column of a statement costs the server a look at every row, so what has nothing to say stays out of it: no
+//! clocks where none has one, and one transaction id for all where all rows were written by one.
 
 use std::collections::BTreeMap;
 
 use crate::{
     columns::{Column, State},
     logical::Logical,
-    position::Seen,
     writes::Touch,
 };
 
 use super::{
     digest,
-    ids::Ids,
     params::Param,
+    seen,
     sidecar::{Batch, Outgoing, Xmins, int_or_null, text_or_null},
     standing::{Known, Place, gate_key},
     travel::Wire,
@@ -27,54 +28,39 @@ enum Mode {
     Upsert,
 }
 
-/// What the rows of a group have in common.
-struct Form<'a> {
-    mode: Mode,
-    sources: usize,
-    /// The lane that counts the changes which stand, where that is to be remembered.
-    counted_by: Option<&'a str>,
-}
-
-/// Version rows with the same number of seen sources.
-struct Group<'a> {
+/// Version rows that get there the same way.
+struct Group {
     keys: Column,
     standing: Column,
     origin: Column,
     committed_at: Column,
-    xmin: Column,
-    digest: Column,
+    seen: Column,
     clock: Column,
     ordered_by: Column,
-    seen: Vec<&'a [Seen]>,
+    /// By row: the xmin of the row of the table that was written.
+    xmins: Vec<Option<u32>>,
+    /// And its digest, where it is known.
+    digest: Column,
     /// Of rows that are updated.
     places: Vec<Place>,
 }
 
-impl<'a> Group<'a> {
+impl Group {
     fn new() -> Self {
-        let [keys, standing, clock, ordered_by] =
-            [Logical::Bytes, Logical::Bytes, Logical::Json, Logical::Json].map(Column::new);
-        let [origin, committed_at, xmin, digest] = [Logical::Int; 4].map(Column::new);
-        Group {
-            keys,
-            standing,
-            origin,
-            committed_at,
-            xmin,
-            digest,
-            clock,
-            ordered_by,
-            seen: Vec::new(),
-            places: Vec::new(),
-        }
+        let [keys, standing, seen, clock, ordered_by] =
+            [Logical::Bytes, Logical::Bytes, Logical::Bytes, Logical::Json, Logical::Json].map(Column::new);
+        let [origin, committed_at, digest] = [Logical::Int; 3].map(Column::new);
+        let (xmins, places) = (Vec::new(), Vec::new());
+        Group { keys, standing, origin, committed_at, seen, clock, ordered_by, xmins, digest, places }
     }
 }
 
 /// The statements for all tables of a batch.
 pub(super) fn statements<'a>(batch: &Batch<'a>, xmins: Xmins<'_>) -> Vec<Outgoing<'a>> {
     let mut out = Vec::new();
+    let mut packed = Vec::new();
     for (t, table) in batch.writes.tables.iter().enumerate() {
-        let mut groups: BTreeMap<(Mode, usize, bool), Group<'a>> = BTreeMap::new();
+        let mut groups: BTreeMap<(Mode, bool), Group> = BTreeMap::new();
         for write in &table.versions {
             let known = batch.open.known(table.table, &write.key);
             let mode = match known {
@@ -82,12 +68,15 @@ pub(super) fn statements<'a>(batch: &Batch<'a>, xmins: Xmins<'_>) -> Vec<Outgoin
                 Some(_) => Mode::Insert,
                 None => Mode::Upsert,
             };
-            let group =
-                groups.entry((mode, write.version.seen.len(), write.counted)).or_insert_with(Group::new);
+            let group = groups.entry((mode, write.counted)).or_insert_with(Group::new);
             group.keys.push_bytes(&write.key);
             group.standing.push_bytes(&[write.version.standing.letter() as u8]);
             group.origin.push_int(i64::from(batch.ids.number(write.version.origin)));
             group.committed_at.push_int(write.version.committed_at);
+            seen::pack(&write.version.seen, batch.ids, &mut packed);
+            group.seen.push_bytes(&packed);
+            text_or_null(write.version.clock.as_deref(), &mut group.clock);
+            text_or_null(write.ordered_by.as_deref(), &mut group.ordered_by);
             let (xmin, digest) = match write.row {
                 Touch::No => (None, None),
                 Touch::Written(set, row) => {
@@ -97,145 +86,168 @@ pub(super) fn statements<'a>(batch: &Batch<'a>, xmins: Xmins<'_>) -> Vec<Outgoin
                 }
                 Touch::TakenOver => known.map_or((None, None), |known| (known.row, known.digest)),
             };
-            int_or_null(xmin.map(i64::from), &mut group.xmin);
+            group.xmins.push(xmin);
             int_or_null(digest, &mut group.digest);
-            text_or_null(write.version.clock.as_deref(), &mut group.clock);
-            text_or_null(write.ordered_by.as_deref(), &mut group.ordered_by);
-            group.seen.push(&write.version.seen);
             group.places.extend(known.and_then(|known| known.place));
         }
         if !table.gate.is_empty() {
-            let group = groups.entry((Mode::Upsert, table.gate.len(), false)).or_insert_with(Group::new);
+            let group = groups.entry((Mode::Upsert, false)).or_insert_with(Group::new);
             group.keys.push_bytes(&gate_key(batch.lane));
             group.standing.push_bytes(b"g");
             group.origin.push_int(0);
             group.committed_at.push_int(0);
-            for column in [&mut group.xmin, &mut group.digest, &mut group.clock, &mut group.ordered_by] {
-                column.push_state(State::Null);
-            }
-            group.seen.push(&table.gate);
+            seen::pack(&table.gate, batch.ids, &mut packed);
+            group.seen.push_bytes(&packed);
+            group.clock.push_state(State::Null);
+            group.ordered_by.push_state(State::Null);
+            group.xmins.push(None);
+            group.digest.push_state(State::Null);
         }
         let target = batch.targets[table.table.index()].id;
-        out.extend(groups.into_iter().map(|((mode, sources, counted), group)| {
-            let form = Form { mode, sources, counted_by: counted.then_some(batch.lane) };
-            version_rows(target, form, group, batch.ids)
+        out.extend(groups.into_iter().map(|((mode, counted), group)| {
+            version_rows(target, mode, counted.then_some(batch.lane), group)
         }));
     }
     out
 }
 
-/// One statement for a group: the seen sources travel as columns, one array each, because an array of arrays of
-/// different lengths has no form in PostgreSQL.
-fn version_rows<'a>(target: i16, form: Form<'a>, group: Group<'a>, ids: &Ids) -> Outgoing<'a> {
-    let Form { mode, sources, counted_by } = form;
-    let mut params = vec![
-        Param::Int2(target),
-        Param::Own(group.keys, Wire::Bytea),
-        Param::Own(group.standing, Wire::Char),
-        Param::Own(group.origin, Wire::Int2),
-        Param::Own(group.committed_at, Wire::Int8),
-        Param::Own(group.xmin, Wire::Xid),
-        Param::Own(group.clock, Wire::Jsonb),
-        Param::Own(group.ordered_by, Wire::Jsonb),
-        Param::Own(group.digest, Wire::Int8),
-    ];
-    let mut unnest = String::from(
-        "unnest($2::bytea[], $3::\"char\"[], $4::int2[], $5::int8[], $6::xid[], $7::jsonb[], $8::jsonb[], \
-         $9::int8[]",
-    );
-    let mut names =
-        String::from("key, standing, origin, committed_at, row_xmin, clock, ordered_by, row_digest");
-    for i in 0..sources {
-        let [mut s, mut e, mut c, mut o, mut l] = [Logical::Int; 5].map(Column::new);
-        let mut d = Column::new(Logical::Bool);
-        for seen in group.seen.iter().map(|seen| seen[i]) {
-            s.push_int(i64::from(ids.number(seen.source)));
-            e.push_int(i64::from(seen.position.epoch));
-            c.push_int(seen.position.commit.cast_signed());
-            o.push_int(seen.position.ordinal.cast_signed());
-            d.push_bit(seen.deleted);
-            l.push_int(seen.live_at);
-        }
-        for (column, wire, letter) in [
-            (s, Wire::Int2, 's'),
-            (e, Wire::Int4, 'e'),
-            (c, Wire::Int8, 'c'),
-            (o, Wire::Int8, 'o'),
-            (d, Wire::Bool, 'd'),
-            (l, Wire::Int8, 'l'),
-        ] {
-            params.push(Param::Own(column, wire));
-            unnest.push_str(&format!(", ${}::{}", params.len(), wire.array_type()));
-            names.push_str(&format!(", {letter}{i}"));
-        }
-    }
-    if mode == Mode::Update {
-        params.push(Param::Places(group.places));
-        unnest.push_str(&format!(", ${}::tid[]", params.len()));
-        names.push_str(", place");
-    }
-    let array = |letter: char, of: &str| {
-        let cells: Vec<String> = (0..sources).map(|i| format!("u.{letter}{i}")).collect();
-        format!("ARRAY[{}]::{of}[]", cells.join(", "))
-    };
-    let seen = [
-        array('s', "int2"),
-        array('e', "int4"),
-        array('c', "int8"),
-        array('o', "int8"),
-        array('d', "bool"),
-        array('l', "int8"),
-    ];
-    let counted_by = counted_by.map(|lane| {
-        params.push(Param::Text(lane));
-        format!("${}::text", params.len())
-    });
-    let from = format!("{unnest}) AS u({names})");
-    Outgoing { sql: version_sql(mode, &seen, &from, counted_by.as_deref()), params }
+/// The statement of a group while it is put together.
+struct Statement<'a> {
+    params: Vec<Param<'a>>,
+    /// What is unnested, and the names of its columns.
+    arrays: Vec<String>,
+    names: Vec<&'static str>,
 }
 
-/// Without an xmin the row was not touched, and what it is known by stays; a key that is gone has no row to be known by.
-const OURS_STAYS: &str = "row_xmin = coalesce(u.row_xmin, v.row_xmin), row_digest = CASE WHEN u.standing <> 'r' THEN NULL \
-    WHEN u.row_xmin IS NULL THEN v.row_digest ELSE u.row_digest END";
+impl<'a> Statement<'a> {
+    fn array(&mut self, name: &'static str, param: Param<'a>, wire: Wire) {
+        self.params.push(param);
+        self.arrays.push(format!("${}::{}", self.params.len(), wire.array_type()));
+        self.names.push(name);
+    }
 
-/// `counted_by` is the place of the lane's name, where it is to be remembered.
-fn version_sql(mode: Mode, seen: &[String; 6], from: &str, counted_by: Option<&str>) -> String {
-    const SEEN: [&str; 6] =
-        ["seen_source", "seen_epoch", "seen_commit", "seen_ordinal", "seen_deleted", "seen_at"];
+    /// A column of the group and its value: as unnested, or null where no row has one.
+    fn column(&mut self, name: &'static str, column: Column, wire: Wire) -> (&'static str, String) {
+        if (0..column.len()).all(|row| column.state(row) == State::Null) {
+            return (name, "NULL".into());
+        }
+        self.array(name, Param::Own(column, wire), wire);
+        (name, format!("u.{name}"))
+    }
+
+    /// The xmins of a group as one value, where they are one. Without an xmin the row was not touched, and what is
+    /// remembered of it stays: `kept`.
+    fn xmins(&mut self, xmins: &[Option<u32>], kept: &str) -> (&'static str, String) {
+        let name = "row_xmin";
+        match xmins.first() {
+            Some(one) if xmins.iter().all(|xmin| xmin == one) => match one {
+                None => return (name, kept.into()),
+                Some(xmin) => {
+                    self.params.push(Param::Xid(*xmin));
+                    return (name, format!("${}::xid", self.params.len()));
+                }
+            },
+            _ => {}
+        }
+        let mut column = Column::new(Logical::Int);
+        for xmin in xmins {
+            match xmin {
+                Some(xmin) => column.push_int(i64::from(*xmin)),
+                None => column.push_state(State::Null),
+            }
+        }
+        self.array(name, Param::Own(column, Wire::Xid), Wire::Xid);
+        (name, format!("coalesce(u.{name}, {kept})"))
+    }
+
+    /// The digests of a group. Where the row was not touched, what it is known by stays: `kept`; a key that is gone has no
+    /// row to be known by.
+    fn digests(&mut self, xmins: &[Option<u32>], digest: Column, kept: &str) -> (&'static str, String) {
+        let name = "row_digest";
+        if xmins.iter().all(Option::is_none) {
+            return (name, format!("CASE WHEN u.standing = 'r' THEN {kept} END"));
+        }
+        let (_, new) = self.column(name, digest, Wire::Int8);
+        if xmins.iter().all(Option::is_some) {
+            return (name, new);
+        }
+        (
+            name,
+            format!(
+                "CASE WHEN u.standing <> 'r' THEN NULL WHEN u.row_xmin IS NULL THEN {kept} ELSE {new} END"
+            ),
+        )
+    }
+
+    /// `unnest(..) AS u(..)`.
+    fn unnest(&self) -> String {
+        format!("unnest({}) AS u({})", self.arrays.join(", "), self.names.join(", "))
+    }
+}
+
+/// `counted_by` is the lane's name, where it is to be remembered.
+fn version_rows<'a>(target: i16, mode: Mode, counted_by: Option<&'a str>, group: Group) -> Outgoing<'a> {
+    let mut made = Statement { params: vec![Param::Int2(target)], arrays: Vec::new(), names: Vec::new() };
+    made.array("standing", Param::Own(group.standing, Wire::Char), Wire::Char);
+    let mut columns = vec![("standing", "u.standing".to_owned())];
+    columns.extend([
+        made.column("origin", group.origin, Wire::Int2),
+        made.column("committed_at", group.committed_at, Wire::Int8),
+        made.column("seen", group.seen, Wire::Bytea),
+        made.column("clock", group.clock, Wire::Jsonb),
+        made.column("ordered_by", group.ordered_by, Wire::Jsonb),
+    ]);
+    columns.extend(seen::ARRAYS.map(|name| (name, "NULL".to_owned())));
+    if let Some(lane) = counted_by {
+        made.params.push(Param::Text(lane));
+        columns.push(("counted_by", format!("${}::text", made.params.len())));
+    }
+    let set = |columns: &[(&str, String)]| -> String {
+        let set: Vec<String> = columns.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+        set.join(", ")
+    };
     if mode == Mode::Update {
-        let set: Vec<String> =
-            SEEN.iter().zip(seen).map(|(name, value)| format!("{name} = {value}")).collect();
-        // The rows are found by the place
-        // where the batch's beginning has locked them, rather than by their key for the third time. A limit that is no
-        // constant makes the planner think of few places, so that it goes by them however the table was when the
-        // statement was prepared; else it reads an empty table whole, and keeps that plan when it is large.
-        return format!(
-            "UPDATE reconverge.version v SET standing = u.standing, origin = u.origin, committed_at = u.committed_at, \
-             {}, {OURS_STAYS}, clock = u.clock, ordered_by = u.ordered_by{} \
-             FROM (SELECT * FROM {from} LIMIT cardinality($2)) u WHERE v.ctid = u.place AND v.target = $1::int2",
-            set.join(", "),
-            counted_by.map(|place| format!(", counted_by = {place}")).unwrap_or_default()
+        columns.push(made.xmins(&group.xmins, "v.row_xmin"));
+        columns.push(made.digests(&group.xmins, group.digest, "v.row_digest"));
+        made.array("place", Param::Places(group.places), Wire::Tid);
+        // The rows are found by the place where the batch's beginning has locked them, rather than by their key for
+        // the third time. A limit that is no constant makes the planner think of few places, so that it goes by them
+        // however the table was when the statement was prepared; else it reads an empty table whole, and keeps that
+        // plan when it is large.
+        let sql = format!(
+            "UPDATE reconverge.version v SET {} FROM (SELECT * FROM {} LIMIT cardinality($2)) u \
+             WHERE v.ctid = u.place AND v.target = $1::int2",
+            set(&columns),
+            made.unnest()
         );
+        return Outgoing { sql, params: made.params };
     }
-    let insert = format!(
-        "INSERT INTO reconverge.version AS v (target, key, standing, origin, committed_at, {}, row_xmin, row_digest, clock, \
-         ordered_by{}) SELECT $1::int2, u.key, u.standing, u.origin, u.committed_at, {}, u.row_xmin, u.row_digest, u.clock, \
-         u.ordered_by{} FROM {from}",
-        SEEN.join(", "),
-        counted_by.map(|_| ", counted_by").unwrap_or_default(),
-        seen.join(", "),
-        counted_by.map(|place| format!(", {place}")).unwrap_or_default()
+    columns.push(made.xmins(&group.xmins, "NULL"));
+    columns.push(made.column("row_digest", group.digest, Wire::Int8));
+    made.array("key", Param::Own(group.keys, Wire::Bytea), Wire::Bytea);
+    let [names, values]: [Vec<&str>; 2] =
+        [columns.iter().map(|c| c.0).collect(), columns.iter().map(|c| c.1.as_str()).collect()];
+    let mut sql = format!(
+        "INSERT INTO reconverge.version AS v (target, key, {}) SELECT $1::int2, u.key, {} FROM {}",
+        names.join(", "),
+        values.join(", "),
+        made.unnest()
     );
-    if mode == Mode::Insert {
-        return insert;
+    if mode == Mode::Upsert {
+        let excluded: Vec<(&str, String)> = names
+            .iter()
+            .map(|&name| match name {
+                "row_xmin" => (name, "coalesce(EXCLUDED.row_xmin, v.row_xmin)".to_owned()),
+                "row_digest" => {
+                    let kept = "CASE WHEN EXCLUDED.standing <> 'r' THEN NULL WHEN EXCLUDED.row_xmin IS NULL \
+                                THEN v.row_digest ELSE EXCLUDED.row_digest END";
+                    (name, kept.to_owned())
+                }
+                _ => (name, format!("EXCLUDED.{name}")),
+            })
+            .collect();
+        sql.push_str(" ON CONFLICT (target, key) DO UPDATE SET ");
+        sql.push_str(&set(&excluded));
     }
-    let set: Vec<String> = SEEN.iter().map(|name| format!("{name} = EXCLUDED.{name}")).collect();
-    format!(
-        "{insert} ON CONFLICT (target, key) DO UPDATE SET standing = EXCLUDED.standing, origin = EXCLUDED.origin, \
-         committed_at = EXCLUDED.committed_at, {}, {}, \
-         clock = EXCLUDED.clock, ordered_by = EXCLUDED.ordered_by{}",
-        set.join(", "),
-        OURS_STAYS.replace("u.", "EXCLUDED."),
-        counted_by.map(|_| ", counted_by = EXCLUDED.counted_by").unwrap_or_default()
-    )
+    Outgoing { sql, params: made.params }
 }

@@ -2,25 +2,27 @@
 
 use std::time::Duration;
 
-use tokio_postgres::Error;
+use tokio_postgres::{Error, Row};
 
 use crate::{
     checkpoint::Checkpoint,
     position::Micros,
     sink::{Cause, CommitError, SinkError},
+    standing::Wanted,
     table::TableId,
     writes::Writes,
 };
 
 use super::{
-    cells,
+    ahead::{self, Begun},
+    begin, cells,
     claim::{self, PostgresClaim},
     fate::{self, Fate},
     lane,
     params::Param,
-    session::{Call, Session},
+    session::{Call, Sent, Session},
     sidecar::{self, Outgoing},
-    standing::Open,
+    standing::{self, Open},
     steps,
 };
 
@@ -51,6 +53,7 @@ pub(super) struct Failure {
 impl PostgresClaim {
     /// Writes and commits; see [`crate::sink::Claim::commit`].
     pub(super) async fn write(&mut self, writes: &Writes) -> Result<Checkpoint, CommitError> {
+        let foreseen = self.foreseen.take();
         let Some(mut open) = self.open.take() else {
             let text = "commit without a batch that was begun".into();
             return Err(CommitError::Halt(Cause { code: "no-batch".into(), text }));
@@ -70,7 +73,7 @@ impl PostgresClaim {
             }
         };
         let next = balanced.after(writes);
-        let failure = match self.at_once(&open, writes, &next).await {
+        let failure = match self.at_once(&open, writes, &next, foreseen).await {
             Ok(lease) => return Ok(self.advance(next, lease)),
             Err(failure) => failure,
         };
@@ -99,12 +102,14 @@ impl PostgresClaim {
         Ok(())
     }
 
-    /// All statements and the COMMIT without waiting between them. An error makes the server roll back at COMMIT.
+    /// All statements and the COMMIT without waiting between them, and behind it what begins the batch that is foreseen.
+    /// An error makes the server roll back at COMMIT.
     async fn at_once(
         &mut self,
         open: &Open,
         writes: &Writes,
         next: &Checkpoint,
+        foreseen: Option<Wanted>,
     ) -> Result<Option<Micros>, Failure> {
         let steps = steps::all(&self.facts.targets, &writes.tables, open);
         let (mut out, mut about) = (Vec::new(), Vec::new());
@@ -116,7 +121,22 @@ impl PostgresClaim {
         }
         let batch = self.facts.batch(open, writes);
         out.extend(sidecar::statements(&batch, next, &|_, _, _| open.xid));
-        send(&mut self.session, out, &about, &mut self.in_transaction).await
+        let foreseen = foreseen.map(|wanted| Wanted { from: next.sequence, ..wanted });
+        let all = vec![None; foreseen.as_ref().map_or(0, |wanted| wanted.tables.len())];
+        let asked = (all.as_slice(), &[standing::gate_key(&self.facts.lane)][..]);
+        let calls = |wanted| ahead::calls(&self.session, &self.facts, next.epoch, wanted, asked);
+        let behind = foreseen.as_ref().and_then(calls).unwrap_or_default();
+        let begins = !behind.is_empty();
+        let (sent, answers) = send(&mut self.session, out, &about, behind, &mut self.in_transaction).await;
+        let lease = sent?;
+        if let (Some(wanted), true) = (foreseen, begins) {
+            match begin::answered(&wanted, answers) {
+                Ok(asked) => self.begun = Some(Begun { wanted, asked }),
+                // Whatever it is, the batch's own beginning meets it again.
+                Err(_) => self.close().await,
+            }
+        }
+        Ok(lease)
     }
 
     /// The batch is there: the checkpoint as committed.
@@ -196,31 +216,44 @@ impl PostgresClaim {
 }
 
 /// Sends the last statements of a batch and the COMMIT; the last statement gives the new end of the lease.
-/// `about` tells what the first statements are about, the others are the sidecar's.
+/// `about` tells what the first statements are about, the others are the sidecar's. Where there is something to be sent
+/// `behind`, a BEGIN goes before it; its answers, and BEGIN's, are given as they are.
 pub(super) async fn send(
     session: &mut Session,
     out: Vec<Outgoing<'_>>,
     about: &[About],
+    behind: Vec<Call<'_>>,
     in_transaction: &mut bool,
-) -> Result<Option<Micros>, Failure> {
+) -> (Result<Option<Micros>, Failure>, Vec<Result<Vec<Row>, Error>>) {
     let about = |at: usize| about.get(at).copied().unwrap_or(About::Sidecar);
-    let mut calls = Vec::with_capacity(out.len());
+    let mut calls = Vec::with_capacity(out.len() + behind.len() + 2);
     for (at, outgoing) in out.into_iter().enumerate() {
-        let statement = session.prepare(&outgoing.sql).await;
-        let statement = statement.map_err(|error| Failure { error, about: about(at) })?;
-        calls.push(Call { statement, params: outgoing.params });
+        match session.prepare(&outgoing.sql).await {
+            Ok(statement) => calls.push(Sent::Call(Call { statement, params: outgoing.params })),
+            Err(error) => return (Err(Failure { error, about: about(at) }), Vec::new()),
+        }
     }
     let count = calls.len();
+    calls.push(Sent::Word("COMMIT"));
+    let begins = !behind.is_empty();
+    if begins {
+        calls.push(Sent::Word("BEGIN"));
+        calls.extend(behind.into_iter().map(Sent::Call));
+    }
+    let mut results = session.send(calls.into_iter()).await;
+    *in_transaction = begins;
+    let answers = results.split_off(count + 1);
     let mut lease = None;
-    let results = session.pipeline(None, calls, Some("COMMIT")).await;
-    *in_transaction = false;
     for (at, result) in results.into_iter().enumerate() {
         let about = if at == count { About::Commit } else { about(at) };
-        let rows = result.map_err(|error| Failure { error, about })?;
+        let rows = match result {
+            Ok(rows) => rows,
+            Err(error) => return (Err(Failure { error, about }), answers),
+        };
         if at + 1 == count {
             let cell = rows.first().and_then(|row| cells::raw(row, 0).ok().flatten());
             lease = cell.and_then(|raw| cells::micros(raw).ok());
         }
     }
-    Ok(lease)
+    (Ok(lease), answers)
 }

@@ -12,6 +12,7 @@ mod standing;
 mod pages;
 mod writing;
 mod guilt;
+mod foreseen;
 mod values;
 mod sidecar;
 mod family;
@@ -95,6 +96,10 @@ macro_rules! every_case {
                 a_null_where_none_may_be_is_guilty
                 innocent_neighbours_are_written_without_the_guilty
                 a_table_that_is_gone_is_paused;
+            foreseen: what_is_foreseen_stands_as_the_commit_left_it
+                another_batch_than_was_foreseen
+                what_is_foreseen_is_closed_by_any_other_call
+                a_commit_that_fails_begins_nothing;
             values: every_type_comes_back_as_it_was_written
                 keys_of_every_type_are_found;
             sidecar: decisions_are_listed

@@ -204,6 +204,10 @@ impl Case {
         let set: PluginSet = desk::plugins(shapes, &specs)?;
         Case::of(name, shapes, pulls, &set, |columns| match variant {
             Variant::None => Rule::None,
+            Variant::Versions => {
+                let newest = columns.iter().position(|column| column.name == "modification_epoch");
+                Rule::Greatest(newest.into_iter().collect())
+            }
             Variant::Merge => {
                 let place = |name: &str| columns.iter().position(|column| column.name == name);
                 let order = ["modification_epoch", "region_source"];

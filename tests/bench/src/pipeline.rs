@@ -27,6 +27,8 @@ const OF_THE_USER: [&str; 3] = ["NATS_", "RECONVERGE_", "PG"];
 pub(crate) enum Variant {
     /// One writer: no versions. Residency, filter and mapping.
     None,
+    /// The same chain with versions, under a rule that the host decides by: what versions cost, local writes seen.
+    Versions,
     /// Versions, and a merge plugin in the transaction. Filter, mapping and merge.
     Merge,
 }
@@ -48,7 +50,7 @@ pub(crate) fn plugins(variant: Variant) -> Vec<Bound> {
     let rules = json!({ "tables": [{ "table": every, "versions": versions }] });
     let mapping = Bound { name: "schema-map", stage: "mapping", config: rules };
     match variant {
-        Variant::None => {
+        Variant::None | Variant::Versions => {
             let config = json!({ "zone": "eu", "otherwise": "keep" });
             vec![Bound { name: "residency", stage: "residency", config }, filter, mapping]
         }
@@ -167,7 +169,12 @@ fn high_water_mb(status: &str) -> Option<f64> {
 
 /// CPU time of all child processes that have ended; nothing where the system does not tell.
 fn cpu_of_children() -> Duration {
-    let told = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    cpu_of_children_of("self")
+}
+
+/// The same of another process, by its number.
+pub(crate) fn cpu_of_children_of(process: &str) -> Duration {
+    let told = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     let ticks = ticks(&told, 13).unwrap_or_default();
     // A tick of /proc is a hundredth of a second on every Linux that the project runs on.
     Duration::from_millis(ticks * 10)
@@ -207,6 +214,7 @@ pub(crate) fn file(wiring: &Wiring<'_>) -> String {
     let Wiring { name, variant, nats, stream, sink, tables, partitions } = *wiring;
     let policy = match variant {
         Variant::None => "\"none\"",
+        Variant::Versions => "\"lww:modification_epoch\"",
         Variant::Merge => "{ plugin = \"schedule-merge\" }",
     };
     let mut text = format!(
@@ -255,7 +263,7 @@ mod tests {
 
     #[test]
     fn the_pipeline_file_is_one_that_the_product_takes() {
-        for variant in [Variant::None, Variant::Merge] {
+        for variant in [Variant::None, Variant::Versions, Variant::Merge] {
             let text = file(&Wiring {
                 name: "bench",
                 variant,

@@ -2,7 +2,7 @@
 //! upserts of the same rows reach on one connection. Every run gets an empty database, and every run's rows are
 //! checked: a run that ends with other rows has no rate.
 
-use std::{cell::Cell, path::PathBuf};
+use std::{cell::Cell, path::PathBuf, time::Duration};
 
 use anyhow::{Result, ensure};
 use reconverge_capture::Database;
@@ -18,7 +18,7 @@ use crate::{
     read::rate,
     scale::Scale,
     stream::Broker,
-    trial::{Contestant, interleaved, median},
+    trial::{Contestant, interleaved},
     workload::{End, Event, Workload},
 };
 
@@ -47,6 +47,15 @@ impl Kind {
         match self {
             Kind::Sqlite => "sqlite",
             Kind::Postgres(_) => "postgres",
+        }
+    }
+
+    /// CPU time of the server's sessions that have ended; counted, it depends less on what the machine does besides than
+    /// a rate does. Nothing where there is no server.
+    fn cpu(&self) -> Option<Duration> {
+        match self {
+            Kind::Sqlite => None,
+            Kind::Postgres(server) => server.id().map(|id| pipeline::cpu_of_children_of(&id.to_string())),
         }
     }
 
@@ -87,7 +96,7 @@ impl Place<'_> {
         }
     }
 
-    async fn plain(&self, rows: &plain::Rows) -> Result<std::time::Duration> {
+    async fn plain(&self, rows: &plain::Rows) -> Result<Duration> {
         match &self.database {
             Database::Sqlite(file) => plain::sqlite(file, rows),
             Database::Postgres(url) => plain::postgres(url, rows).await,
@@ -151,32 +160,37 @@ pub(crate) fn ask(runtime: &Runtime, scale: &Scale, kind: &Kind) -> Result<Answe
     let bench = Bench::of(runtime, kind);
     bench.warm(calm)?;
     let rows = plain::Rows::of(calm.events);
-    let notes = [const { Cell::new(None) }; 3];
+    let notes = [const { Cell::new(None) }; 5];
+    let [plain_note, none_note, versions_note, merge_note, conflicts_note] = &notes;
     let mut contestants = [
-        Contestant::new("plain client", || bench.plain(&rows, calm)),
-        Contestant::new("3 plugins, policy none", || bench.pipeline(calm, Variant::None, &notes[0])),
-        Contestant::new("3 plugins, versions and merge", || bench.pipeline(calm, Variant::Merge, &notes[1])),
-        Contestant::new("the same, 10 % conflicts", || bench.pipeline(split, Variant::Merge, &notes[2])),
+        Contestant::new("plain client", || bench.plain(&rows, calm, plain_note)),
+        Contestant::new("3 plugins, policy none", || bench.pipeline(calm, Variant::None, none_note)),
+        Contestant::new("3 plugins, versions", || bench.pipeline(calm, Variant::Versions, versions_note)),
+        Contestant::new("3 plugins, versions and merge", || bench.pipeline(calm, Variant::Merge, merge_note)),
+        Contestant::new("the same, 10 % conflicts", || bench.pipeline(split, Variant::Merge, conflicts_note)),
     ];
     let measures = interleaved(scale.macro_rounds, &mut contestants)?;
     drop(contestants);
-    let [plain, none, merge, conflicts] = measures.try_into().unwrap_or_default();
-    let [none_note, merge_note, conflicts_note] = notes.map(|note| note.take().unwrap_or_default());
+    let mut notes = notes.map(|note| note.take().unwrap_or_default()).into_iter();
+    let [plain, none, versions, merge, conflicts] = measures.try_into().unwrap_or_default();
     let (none_bar, merge_bar) = kind.bars();
-    let line = |what: &str, measures: Vec<f64>, note: String| {
-        Line::new(what, Unit::EventsPerSecond, measures).against("plain client", &plain).note(note)
+    let plain_line = Line::new("plain client, 1,000 a transaction", Unit::EventsPerSecond, plain.clone());
+    let plain_line = plain_line.note(notes.next().unwrap_or_default());
+    let mut line = |what: &str, measures: Vec<f64>| {
+        let line = Line::new(what, Unit::EventsPerSecond, measures).against("plain client", &plain);
+        line.note(notes.next().unwrap_or_default())
     };
-    let merge = line("3 plugins, versions and merge", merge, merge_note);
-    let lines = vec![
-        line("3 plugins, policy none", none, none_note).bar(Bar::RatioAtLeast(none_bar)),
-        match merge_bar {
-            Some(bar) => merge.bar(Bar::RatioAtLeast(bar)),
-            None => merge,
-        },
-        line("the same, 10 % of the changes conflict", conflicts, conflicts_note),
-        Line::new("plain client, 1,000 a transaction", Unit::EventsPerSecond, plain.clone())
-            .note(format!("median {:.2} s", seconds(scale.sink_rows, &plain))),
+    let mut lines = vec![
+        line("3 plugins, policy none", none).bar(Bar::RatioAtLeast(none_bar)),
+        line("3 plugins, versions, no merge plugin", versions),
+        line("3 plugins, versions and merge", merge),
+        line("the same, 10 % of the changes conflict", conflicts),
+        plain_line,
     ];
+    if let Some(bar) = merge_bar {
+        let merge = lines.remove(2).bar(Bar::RatioAtLeast(bar));
+        lines.insert(2, merge);
+    }
     let asks = format!(
         "{}: JetStream -> 3 plugins -> durable sink; {} changes of {} keys, 357 bytes on average, start of the process included",
         kind.name(),
@@ -184,12 +198,6 @@ pub(crate) fn ask(runtime: &Runtime, scale: &Scale, kind: &Kind) -> Result<Answe
         scale.sink_keys
     );
     Ok(Answer { question: kind.name(), asks, lines })
-}
-
-fn seconds(rows: u64, rates: &[f64]) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "a count of rows stays far below 2^53")]
-    let rows = rows as f64;
-    rows / median(rates).max(1.0)
 }
 
 /// What all contestants of a question share.
@@ -209,10 +217,17 @@ impl<'a> Bench<'a> {
         self.kind.fresh(self.runtime, self.number.get())
     }
 
-    pub(crate) fn plain(&self, rows: &plain::Rows, stream: &Stream<'_>) -> Result<f64> {
+    pub(crate) fn plain(
+        &self,
+        rows: &plain::Rows,
+        stream: &Stream<'_>,
+        note: &Cell<Option<String>>,
+    ) -> Result<f64> {
         let place = self.fresh()?;
+        let before = self.kind.cpu();
         let took = self.runtime.block_on(place.plain(rows))?;
         self.check(&place, End::of(stream.events, false))?;
+        note.set(Some(format!("last run {:.2} s{}", took.as_secs_f64(), self.server(before))));
         Ok(rate(stream.events.len() as u64, took))
     }
 
@@ -226,19 +241,27 @@ impl<'a> Bench<'a> {
         let name = format!("bench-{}", place.number);
         let file = place.file(&name, variant, &stream.nats, stream.name);
         let count = stream.events.len() as u64;
+        let before = self.kind.cpu();
         let Ran { took, cpu, memory_mb } =
             self.runtime.block_on(pipeline::run(&place.folder(), &file, count))?;
-        self.check(&place, End::of(stream.events, variant == Variant::Merge))?;
+        self.check(&place, End::of(stream.events, variant != Variant::None))?;
         let (took_s, cpu_s) = (took.as_secs_f64(), cpu.as_secs_f64());
         note.set(Some(format!(
-            "last run {took_s:.2} s, CPU of the process {cpu_s:.2} s, peak {memory_mb:.0} MB"
+            "last run {took_s:.2} s, CPU of the process {cpu_s:.2} s{}, peak {memory_mb:.0} MB",
+            self.server(before)
         )));
         Ok(rate(count, took))
     }
 
+    /// What the server's sessions have used since then, in words.
+    fn server(&self, before: Option<Duration>) -> String {
+        let used = self.kind.cpu().zip(before).map(|(now, before)| now.saturating_sub(before));
+        used.map(|used| format!(", of the server's sessions {:.2} s", used.as_secs_f64())).unwrap_or_default()
+    }
+
     /// Compiles the plugins into the cache, which every later start finds as a user's second start does.
     pub(crate) fn warm(&self, stream: &Stream<'_>) -> Result<()> {
-        for variant in [Variant::None, Variant::Merge] {
+        for variant in [Variant::None, Variant::Versions, Variant::Merge] {
             let place = self.fresh()?;
             let name = format!("bench-{}", place.number);
             let file = place.file(&name, variant, &stream.nats, stream.name);

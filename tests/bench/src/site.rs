@@ -48,7 +48,7 @@ impl Site {
     pub(crate) async fn of(workload: Workload, events: &[Event], variant: Variant) -> Result<Site> {
         let broker = Broker::start().await?;
         broker.fill_with(STREAM, &["cdc.>"], events).await?;
-        let (count, end) = (events.len() as u64, End::of(events, variant == Variant::Merge));
+        let (count, end) = (events.len() as u64, End::of(events, variant != Variant::None));
         Ok(Site { broker, workload, variant, count, end })
     }
 

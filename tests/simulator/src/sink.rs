@@ -109,6 +109,10 @@ impl<C: Claim> Claim for FaultyClaim<C> {
         Ok(standing)
     }
 
+    fn foresee(&mut self, wanted: Wanted) {
+        self.claim.foresee(wanted);
+    }
+
     async fn family(&mut self, asked: FamilyWanted) -> Result<Family, SinkError> {
         let called = match self.life.before("family").await {
             Ok(called) => called,

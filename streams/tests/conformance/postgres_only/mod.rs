@@ -7,6 +7,7 @@ mod sessions;
 mod writing;
 mod setup;
 mod secured;
+mod foreseen;
 
 use std::{sync::Arc, time::Duration};
 

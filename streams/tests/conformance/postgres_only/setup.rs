@@ -2,7 +2,8 @@
 
 use reconverge_streams::{
     postgres::PostgresSink,
-    sink::{Sink, SinkError, TableName},
+    sink::{Claim, Sink, SinkError, TableName},
+    standing::StandingKind,
 };
 
 use crate::{fixture::Fixture, postgres::Postgres};
@@ -89,4 +90,54 @@ async fn a_sidecar_that_someone_else_prepared_is_refused() {
         }
         fixture.batch("DROP SCHEMA reconverge CASCADE").await;
     }
+}
+
+/// The sidecar as layout 1 made it.
+const BACK_TO_1: &str = "ALTER TABLE reconverge.version DROP COLUMN seen, DROP COLUMN row_digest, DROP COLUMN counted_by, \
+    ALTER COLUMN seen_source SET NOT NULL, ALTER COLUMN seen_epoch SET NOT NULL, \
+    ALTER COLUMN seen_commit SET NOT NULL, ALTER COLUMN seen_ordinal SET NOT NULL, \
+    ALTER COLUMN seen_deleted SET NOT NULL, ALTER COLUMN seen_at SET NOT NULL; \
+    ALTER TABLE reconverge.parked DROP COLUMN counted_by; DROP TABLE reconverge.reclassified; \
+    UPDATE reconverge.meta SET layout = 1";
+
+#[tokio::test]
+async fn a_sidecar_of_layout_1_goes_on_as_it_is() {
+    let mut world =
+        super::world_of("CREATE TABLE notes (id int PRIMARY KEY, a text)", &[("notes", &["id"])]).await;
+    let mut claim = world.claim().await;
+    let mut batch = world.batch(0);
+    batch.upsert(0, &[("id", Some("1")), ("a", Some("x"))]);
+    batch.upsert(0, &[("id", Some("2")), ("a", Some("x"))]);
+    batch.run(&mut claim).await;
+    claim.release().await;
+    // What layout 1 wrote for the same rows, by the positions that the cases give.
+    let arrays = "UPDATE reconverge.version v SET seen_source = ARRAY[s.id], seen_epoch = '{0}', \
+        seen_commit = ARRAY[(-9223372036854775808) + n.n], seen_ordinal = ARRAY[n.n], seen_deleted = '{f}', \
+        seen_at = ARRAY[v.committed_at] FROM reconverge.source s, \
+        (SELECT ctid, row_number() OVER (ORDER BY key) AS n FROM reconverge.version) n \
+        WHERE n.ctid = v.ctid AND s.name = 'us-east'";
+    world.fixture.batch(arrays).await;
+    world.fixture.batch(BACK_TO_1).await;
+    world.sink = world.fixture.open().await;
+    assert_eq!(world.sink.check().await.expect("a check"), [], "it is brought up by the next start");
+    world.sink.prepare().await.expect("brought up");
+    assert_eq!(world.sink.check().await.expect("a check"), []);
+    assert_eq!(world.ask("SELECT layout::text FROM reconverge.meta").await.as_deref(), Some("2"));
+    let mut claim = world.claim().await;
+    let mut batch = world.batch(2);
+    batch.upsert(0, &[("id", Some("1")), ("a", Some("y"))]);
+    batch.run(&mut claim).await;
+    let found = world.stands(&mut claim, 0, &[&["1"], &["2"]], &[]).await;
+    let expected = [3, 2].map(|n| Some(world.version(StandingKind::Row, n)));
+    assert_eq!([0, 1].map(|at: usize| found.keys[at].version.clone()), expected);
+    assert!(found.keys.iter().all(|key| key.local.is_none()));
+    let packed = "SELECT string_agg((seen IS NOT NULL)::text || (seen_source IS NULL)::text, ' ' ORDER BY key) FROM reconverge.version";
+    assert_eq!(world.ask(packed).await.as_deref(), Some("truetrue falsefalse"), "only what was written anew");
+    // A program of layout 1 that still runs writes arrays; they count.
+    world.fixture.batch("UPDATE reconverge.version SET seen_source = (SELECT array_agg(id) FROM reconverge.source WHERE name = 'us-east'), \
+        seen_epoch = '{7}', seen_commit = '{8}', seen_ordinal = '{9}', seen_deleted = '{t}', seen_at = '{10}'").await;
+    let found = world.stands(&mut claim, 0, &[&["1"]], &[]).await;
+    let seen = found.keys[0].version.as_ref().expect("a version").seen[0];
+    assert_eq!((seen.position.epoch, seen.position.commit, seen.position.ordinal), (7, 8, 9));
+    assert_eq!((seen.deleted, seen.live_at), (true, 10));
 }

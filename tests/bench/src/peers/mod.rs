@@ -41,19 +41,19 @@ pub(crate) fn ask(runtime: &Runtime, scale: &Scale, kind: &Kind, faucet: &Faucet
     let bench = Bench::of(runtime, kind);
     bench.warm(&stream)?;
     let rows = plain::Rows::of(&events);
-    let notes = [const { Cell::new(None) }; 2];
+    let notes = [const { Cell::new(None) }; 3];
     let early = Cell::new((0, 0));
     let peer = || peer_run(&bench, &broker, &stream, faucet, &early);
     let mut contestants = [
         Contestant::new("ours, policy none", || bench.pipeline(&stream, Variant::None, &notes[0])),
         Contestant::new("faucet-stream", peer),
         Contestant::new("ours, versions and merge", || bench.pipeline(&stream, Variant::Merge, &notes[1])),
-        Contestant::new("plain client", || bench.plain(&rows, &stream)),
+        Contestant::new("plain client", || bench.plain(&rows, &stream, &notes[2])),
     ];
     let measures = interleaved(scale.macro_rounds, &mut contestants)?;
     drop(contestants);
     let [none, peer, merge, plain] = measures.try_into().unwrap_or_default();
-    let [none_note, merge_note] = notes.map(|note| note.take().unwrap_or_default());
+    let [none_note, merge_note, plain_note] = notes.map(|note| note.take().unwrap_or_default());
     let (none_bar, merge_bar) = bars(kind);
     let line = |what: &str, measures: &[f64]| Line::new(what, Unit::EventsPerSecond, measures.to_vec());
     let (runs, stopped) = early.get();
@@ -69,7 +69,7 @@ pub(crate) fn ask(runtime: &Runtime, scale: &Scale, kind: &Kind, faucet: &Faucet
         line(faucet.name(), &peer)
             .against("plain client", &plain)
             .note(format!("{stopped} of its {runs} runs stopped early with exit 0, and have no rate")),
-        line("plain client, 1,000 a transaction", &plain),
+        line("plain client, 1,000 a transaction", &plain).note(plain_note),
     ];
     let asks = format!(
         "{}: the same stream and the same three rules; {} changes of {} keys, start of the process to its end",

@@ -89,13 +89,15 @@ impl Open {
 pub(super) const LOCK: &str = "SELECT pg_current_xact_id()::xid FROM reconverge.checkpoint \
     WHERE lane = $1::text AND epoch = $2::bigint AND sequence = $3::bigint FOR UPDATE";
 
-/// Locks the versions of a table's keys, in their order: an index scan looks for the keys of an array in the order of
-/// the index, which is that of the keys. It tells the key and not its place, which spares a look-up a round through
-/// the executor.
-pub(super) const VERSIONS: &str = "SELECT v.key, v.ctid, v.standing, v.origin, v.committed_at, v.row_xmin, v.clock::text, \
+/// Locks the versions of a table's keys, in their order. Lateral, as all that looks the sidecar up by target and key:
+/// while the table is empty a join is planned the other way round, all versions of the target against all keys, and
+/// that plan stays for as long as the statement is prepared (seen: 540 ms a batch at 50,000 versions, 4 ms so). `key =
+/// ANY` is a seventh cheaper where it is planned well, and fares the same: an index scan over the target alone.
+pub(super) const VERSIONS: &str = "SELECT u.ord, v.place, v.standing, v.origin, v.committed_at, v.row_xmin, v.clock::text, \
     v.ordered_by::text, v.seen, v.seen_source, v.seen_epoch, v.seen_commit, v.seen_ordinal, v.seen_deleted, v.seen_at, \
     v.counted_by, v.row_digest \
-    FROM reconverge.version v WHERE v.target = $1::smallint AND v.key = ANY($2::bytea[]) FOR UPDATE";
+    FROM unnest($2::bytea[]) WITH ORDINALITY AS u(key, ord) CROSS JOIN LATERAL (SELECT w.ctid AS place, w.* \
+    FROM reconverge.version w WHERE w.target = $1::smallint AND w.key = u.key FOR UPDATE) v ORDER BY u.ord";
 /// Columns of [`VERSIONS`].
 pub(super) const ORDERED_BY: usize = 7;
 const PLACE: usize = 1;
@@ -173,10 +175,9 @@ pub(super) fn read(found: &Found<'_>, ids: &Ids) -> Result<Read, Unlike> {
         return Ok((table, known, Vec::new()));
     }
     let mut ours = vec![(None, None); wanted.keys.len()];
-    let mut walk = Walk { keys: &wanted.keys, next: 0 };
     for row in &found.versions {
-        let at = walk.to(cells::raw(row, 0)?.unwrap_or_default())?;
-        let key = &mut table.keys[at];
+        let at = place(row, 0)?;
+        let key = table.keys.get_mut(at).ok_or(Unlike("place of a key"))?;
         known[at].place = cells::raw(row, PLACE)?.map(cells::place).transpose()?;
         ours[at] = (xid(row, ROW_XMIN)?, cells::raw(row, ROW_DIGEST)?.map(cells::int).transpose()?);
         key.version = Some(version(row, ids)?);
@@ -224,6 +225,12 @@ impl Walk<'_> {
     }
 }
 
+/// The index of the key that a result row is about, as column `at` counts them from 1.
+fn place(row: &Row, at: usize) -> Result<usize, Unlike> {
+    let ord = cells::int(cells::raw(row, at)?.ok_or(Unlike("place of a key"))?)?;
+    usize::try_from(ord - 1).map_err(|_| Unlike("place of a key"))
+}
+
 /// Tells which of the keys asked for a row is of.
 struct Finder<'a> {
     found: &'a Found<'a>,
@@ -245,8 +252,7 @@ impl<'a> Finder<'a> {
             canonical::key(&cells, rows.rows(), &mut self.key);
             return self.walk.to(&self.key);
         }
-        let ord = cells::raw(row, target.shape.columns.len() + 1)?.ok_or(Unlike("place of a key"))?;
-        let place = usize::try_from(cells::int(ord)? - 1).map_err(|_| Unlike("place of a key"))?;
+        let place = place(row, target.shape.columns.len() + 1)?;
         Ok(picked.map_or(place, |picked| picked.get(place).map_or(usize::MAX, |&p| p as usize)))
     }
 }

@@ -29,6 +29,7 @@ use reconverge_streams::{
     table::{ColumnShape, TableId, TableShape},
 };
 
+use super::family_oracle::{Event, Oracle, What, events};
 use crate::{
     batch::{Batch, Change, Item, ItemKind, Op, Refusal},
     plan::{Parent, Plan, Rule, TablePlan},

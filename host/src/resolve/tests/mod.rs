@@ -2,6 +2,7 @@
 
 mod clocks;
 mod family;
+mod family_oracle;
 mod history;
 mod local;
 mod model;

@@ -37,8 +37,6 @@ use crate::{
     stages::{Contests, Passed, Prepared, PreparedTable, Rulings, Stages},
 };
 
-use super::serial_family::{Event, Oracle, What, events};
-
 const TABLES: [&str; 3] = ["a", "b", "c"];
 
 struct NoPlugins;

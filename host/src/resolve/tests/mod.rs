@@ -7,7 +7,6 @@ mod history;
 mod local;
 mod model;
 mod oracle;
-mod serial_family;
 mod sets;
 mod single_writer;
 mod waiting;

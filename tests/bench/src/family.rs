@@ -188,7 +188,7 @@ fn parent(agent: i64, place: u64) -> Message {
 /// The pipeline; `is_bound`: the rows depend on their parents.
 fn file(nats: &str, sink: &str, is_bound: bool) -> String {
     let bound = if is_bound {
-        "depends_on = [{ columns = [\"agent_id\"], table = \"agents\", key = [\"agent_id\"] }]\n"
+        "depends_on = [{ table = \"agents\", columns = [\"agent_id\"] }]\n"
     } else {
         ""
     };

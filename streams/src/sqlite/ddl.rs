@@ -7,7 +7,21 @@ use super::errors;
 use crate::sink::{Problem, SinkError};
 
 /// The layout that this version reads and writes.
-const LAYOUT: i64 = 1;
+const LAYOUT: i64 = 2;
+
+/// From layout 1 on: who counted a row's change (ADR 0032). No row is written.
+const FROM_1: &str = "
+ALTER TABLE reconverge_version ADD COLUMN counted_by TEXT;
+ALTER TABLE reconverge_parked ADD COLUMN counted_by TEXT;
+UPDATE reconverge_meta SET layout = 2;
+";
+/// Moves in a lane's ledger by batches of other lanes, until it takes them over.
+const RECLASSIFIED: &str = "
+CREATE TABLE reconverge_reclassified (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, lane TEXT NOT NULL, was INTEGER NOT NULL, becomes INTEGER NOT NULL,
+  n INTEGER NOT NULL);
+CREATE INDEX reconverge_reclassified_lane ON reconverge_reclassified (lane, id);
+";
 
 /// Arrays and documents are JSON text; times are integers of microseconds since 1970 UTC.
 const TABLES: &str = "
@@ -26,10 +40,6 @@ CREATE TABLE reconverge_checkpoint (
   owner TEXT, epoch INTEGER NOT NULL DEFAULT 0, lease_until INTEGER, heartbeat_at INTEGER,
   generation INTEGER NOT NULL, plan BLOB NOT NULL, delivered INTEGER NOT NULL DEFAULT 0,
   counts TEXT NOT NULL DEFAULT '[]', committed_at INTEGER);
-CREATE TABLE reconverge_reclassified (
-  id INTEGER PRIMARY KEY AUTOINCREMENT, lane TEXT NOT NULL, was INTEGER NOT NULL, becomes INTEGER NOT NULL,
-  n INTEGER NOT NULL);
-CREATE INDEX reconverge_reclassified_lane ON reconverge_reclassified (lane, id);
 CREATE TABLE reconverge_frontier (
   lane TEXT NOT NULL, source INTEGER NOT NULL, passed INTEGER NOT NULL, PRIMARY KEY (lane, source)) WITHOUT ROWID;
 CREATE TABLE reconverge_version (
@@ -117,6 +127,8 @@ pub(super) enum Layout {
     Missing,
     /// It is the one that we know.
     Known,
+    /// It is layout 1, which `prepare` brings to ours.
+    First,
     /// It is not.
     Other(String),
 }
@@ -133,7 +145,8 @@ pub(super) fn layout(conn: &Connection) -> rusqlite::Result<Layout> {
     let triggers: i64 = conn.query_row(triggers, [], |r| r.get(0))?;
     Ok(match stored {
         Some(LAYOUT) if triggers == 0 => Layout::Known,
-        Some(LAYOUT) => Layout::Other("the reconverge_ tables have triggers".into()),
+        Some(1) if triggers == 0 => Layout::First,
+        Some(LAYOUT | 1) => Layout::Other("the reconverge_ tables have triggers".into()),
         Some(other) => {
             Layout::Other(format!("the reconverge_ tables have layout {other}, this version knows {LAYOUT}"))
         }
@@ -141,14 +154,18 @@ pub(super) fn layout(conn: &Connection) -> rusqlite::Result<Layout> {
     })
 }
 
-/// Makes the tables where there are none.
+/// Makes the tables where there are none, and brings those of layout 1 to ours.
 pub(super) fn prepare(conn: &mut Connection) -> Result<(), SinkError> {
     let failed = |e: rusqlite::Error| errors::sink_error("the sidecar tables could not be made", &e);
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
     match layout(&tx).map_err(failed)? {
         Layout::Known => return Ok(()),
         Layout::Other(what) => return Err(SinkError::Setup { what, hint: HINT.into() }),
-        Layout::Missing => tx.execute_batch(TABLES).map_err(failed)?,
+        Layout::First => {
+            tx.execute_batch(&format!("{FROM_1}{RECLASSIFIED}")).map_err(failed)?;
+            return tx.commit().map_err(failed);
+        }
+        Layout::Missing => tx.execute_batch(&format!("{TABLES}{RECLASSIFIED}")).map_err(failed)?,
     }
     tx.execute("INSERT INTO reconverge_meta VALUES (1, ?1, randomblob(32))", [LAYOUT]).map_err(failed)?;
     tx.commit().map_err(failed)
@@ -160,7 +177,7 @@ const HINT: &str =
 /// What is wrong with the sidecar; a missing one is no problem, `prepare` makes it.
 pub(super) fn problems(conn: &Connection) -> rusqlite::Result<Vec<Problem>> {
     Ok(match layout(conn)? {
-        Layout::Missing | Layout::Known => Vec::new(),
+        Layout::Missing | Layout::Known | Layout::First => Vec::new(),
         Layout::Other(what) => vec![Problem { table: None, what, hint: HINT.into() }],
     })
 }
@@ -168,6 +185,30 @@ pub(super) fn problems(conn: &Connection) -> rusqlite::Result<Vec<Problem>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The columns of a sidecar, by table.
+    fn columns(conn: &Connection) -> Vec<String> {
+        let sql = "SELECT m.name || '.' || c.name FROM sqlite_schema m JOIN pragma_table_info(m.name) c \
+                   WHERE m.type = 'table' ORDER BY 1";
+        let mut told = conn.prepare(sql).unwrap();
+        told.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn layout_1_is_brought_to_ours() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        prepare(&mut conn).unwrap();
+        let ours = columns(&conn);
+        conn.execute_batch(
+            "ALTER TABLE reconverge_version DROP COLUMN counted_by; ALTER TABLE reconverge_parked DROP COLUMN counted_by; \
+             DROP TABLE reconverge_reclassified; UPDATE reconverge_meta SET layout = 1",
+        )
+        .unwrap();
+        assert_ne!(columns(&conn), ours);
+        assert!(problems(&conn).unwrap().is_empty(), "the next start brings it up");
+        prepare(&mut conn).unwrap();
+        assert_eq!((layout(&conn).unwrap(), columns(&conn)), (Layout::Known, ours));
+    }
 
     #[test]
     fn prepared_once_and_refused_where_it_is_not_ours() {

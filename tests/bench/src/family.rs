@@ -187,11 +187,8 @@ fn parent(agent: i64, place: u64) -> Message {
 
 /// The pipeline; `is_bound`: the rows depend on their parents.
 fn file(nats: &str, sink: &str, is_bound: bool) -> String {
-    let bound = if is_bound {
-        "depends_on = [{ table = \"agents\", columns = [\"agent_id\"] }]\n"
-    } else {
-        ""
-    };
+    let bound =
+        if is_bound { "depends_on = [{ table = \"agents\", columns = [\"agent_id\"] }]\n" } else { "" };
     format!(
         "[pipeline]\nname = \"family\"\nregion = {:?}\n\n[source]\nurl = {nats:?}\nstream = \"FAMILY\"\n\
          subjects = \"cdc.{{source}}.{{partition}}.>\"\nformat = \"native\"\n\n[sink]\nurl = {sink:?}\n\n\

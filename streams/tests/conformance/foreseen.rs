@@ -73,21 +73,32 @@ pub async fn what_is_foreseen_is_closed_by_any_other_call<F: Fixture>() {
     let world = World::<F>::new(seats()).await;
     let mut claim = world.claim().await;
     let next = |from: u64| writing(&world, from, &[&[("id", Some("1")), ("seat", Some("a"))]]);
-    for at in 0..3_u64 {
+    // The first commits of a claim may still have something to prepare, and begin nothing.
+    for at in 0..5_u64 {
         let (wanted, writes) = next(at);
-        claim.begin(wanted).await.expect("ours");
+        let standing = claim.begin(wanted).await.expect("ours");
+        let found = &standing.tables[0];
+        let seat = found.keys[0].row.and_then(|row| cell(found, row, 1));
+        assert_eq!(
+            seat.as_deref(),
+            (at > 0).then_some("theirs"),
+            "batch {at}: what stands now, not what stood then"
+        );
         claim.foresee(ahead(&next(at + 1).0));
         claim.commit(writes).await.expect("good");
         match at {
-            0 => claim.abandon().await,
-            1 => claim.idle(at + 1).await.expect("the lane is kept"),
+            0 | 2 => claim.abandon().await,
+            1 | 3 => claim.idle(at + 1).await.expect("the lane is kept"),
             _ => claim.release().await,
         }
+        // Nothing is locked any more.
+        let row = [("id", Some("1")), ("seat", Some("theirs"))];
+        world.fixture.app_write(&world.tables[0], &row).await;
     }
-    // Nothing of it is locked any more, and the lane is anybody's.
+    // And the lane is anybody's.
     let mut other = world.claim_as("two").await.expect("it was given up");
-    assert_eq!(other.checkpoint().sequence, 3);
-    let (wanted, writes) = next(3);
+    assert_eq!(other.checkpoint().sequence, 5);
+    let (wanted, writes) = next(5);
     other.begin(wanted).await.expect("theirs now");
     other.commit(writes).await.expect("good");
 }

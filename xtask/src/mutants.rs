@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use reconverge_servers::{project_root, target_dir};
 
-use crate::steps::{Step, is_there};
+use crate::steps::Step;
 
 /// The host's modules that the pure core is made of.
 const CORE: [&str; 4] = ["plan", "batch", "stages", "resolve"];
@@ -40,7 +40,8 @@ pub(crate) struct Mutants {
 /// When the tool is missing, a copy does not build, or a mutant survives that is not argued for.
 pub(crate) fn run(asked: &Mutants) -> Result<()> {
     let tool = target_dir().join(TOOL);
-    if !is_there(&tool) {
+    // As a subcommand of cargo it takes no `--version` of its own.
+    if !tool.exists() {
         bail!(
             "cargo-mutants is not there\nhint: cargo install cargo-mutants --locked --root {}",
             target_dir().join("tools").display()

@@ -14,7 +14,10 @@ use reconverge_streams::{
     table::TableId,
 };
 
-use crate::{clock::Clocks, decode::Epochs, plan::Plan};
+use crate::{clock::Clocks, epochs::Epochs, plan::Plan};
+
+/// Names the other key of a key change whose halves come as two messages of our own envelope: an object of key columns.
+pub const MOVED_HEADER: &str = "Reconverge-Moved";
 
 /// A contiguous run of one lane's messages.
 #[derive(Debug, Default)]

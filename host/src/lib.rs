@@ -10,6 +10,7 @@
 pub mod config;
 pub mod plan;
 pub mod clock;
+pub mod epochs;
 pub mod batch;
 pub mod decode;
 pub mod stages;

@@ -13,11 +13,12 @@ use reconverge_servers::{project_root, target_dir};
 use crate::steps::Step;
 
 /// The host's modules that the pure core is made of.
-const CORE: [&str; 4] = ["plan", "batch", "stages", "resolve"];
+const CORE: [&str; 7] = ["plan", "clock", "epochs", "batch", "stages", "waiting", "resolve"];
 /// Those of the ends that it compares and orders by, with what they stand on.
 const ORDER: [&str; 7] = ["names", "logical", "columns", "text", "table", "canonical", "position"];
 /// What the copies may name; the versions are the workspace's.
-const CORE_NEEDS: [&str; 5] = ["reconverge-streams", "jsonschema", "serde_json", "sha2", "smallvec"];
+const CORE_NEEDS: [&str; 8] =
+    ["reconverge-streams", "bytes", "jsonschema", "serde", "serde_json", "sha2", "smallvec", "thiserror"];
 const ORDER_NEEDS: [&str; 6] = ["base64", "jiff", "serde", "serde_json", "thiserror", "uuid"];
 const TESTS_NEED: [&str; 3] = ["bytes", "proptest", "tokio"];
 /// Where `cargo install --root` puts the tool.

@@ -38,14 +38,11 @@ use reconverge_streams::{
     table::TableId,
 };
 
-pub use epochs::Epochs;
+pub use crate::{batch::MOVED_HEADER, epochs::Epochs};
 pub use mark::Mark;
 pub use options::Options;
 pub use refusal::Code;
 pub use share::Share;
-
-/// Names the other key of a key change whose halves come as two messages of our own envelope: an object of key columns.
-pub const MOVED_HEADER: &str = "Reconverge-Moved";
 
 use crate::{batch::Batch, config::Format, plan::Plan};
 

@@ -14,8 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    batch::{Batch, Change, Op, TableBatch},
-    decode::MOVED_HEADER,
+    batch::{Batch, Change, MOVED_HEADER, Op, TableBatch},
     plan::{Plan, TablePlan},
     stages::{Passed, PreparedTable},
 };

@@ -20,10 +20,10 @@ use tokio::time::Instant;
 
 use crate::{
     baseline::{Baseline, Tally},
-    config::{Pipeline, Table},
+    config::Pipeline,
 };
 
-use super::{RunError, Sidecar, ends, lanes, plan_change, sidecar::sidecar, switch};
+use super::{RunError, Sidecar, ends, key, lanes, plan_change, sidecar::sidecar, switch};
 
 /// Rows that one transaction takes over.
 const PAGE: u32 = 1000;
@@ -83,17 +83,7 @@ fn tables(pipeline: &Pipeline, named: &[String]) -> Result<Vec<usize>, RunError>
     if named.is_empty() {
         return Ok((0..pipeline.tables.len()).collect());
     }
-    let place = |name: &String| {
-        let is_it = |table: &Table| table.target == *name || table.name == *name;
-        pipeline.tables.iter().position(is_it).ok_or_else(|| RunError::NotFound {
-            what: format!("the pipeline has no table `{name}`"),
-            hint: {
-                let known: Vec<&str> = pipeline.tables.iter().map(|t| t.target.as_str()).collect();
-                format!("its tables are {}", known.join(", "))
-            },
-        })
-    };
-    named.iter().map(place).collect()
+    named.iter().map(|name| key::place(pipeline, name)).collect()
 }
 
 async fn adopt_in<K: Sink + Roster>(
@@ -110,22 +100,24 @@ async fn adopt_in<K: Sink + Roster>(
     let names = Arc::new(Names::default());
     let baseline = baseline(pipeline, asked, &names);
     let mut held = hold(pipeline, sink, shapes, &names).await?;
-    let mut done = Ok(Vec::new());
-    for &place in tables {
-        let table = one(pipeline, place, asked.dry_run, &baseline, &mut held, looked_at).await;
-        match (&mut done, table) {
-            (Ok(all), Ok(table)) => all.push(table),
-            (_, Err(error)) => {
-                done = Err(error);
-                break;
-            }
-            (Err(_), _) => break,
-        }
-    }
-    for (_, mut claim) in held.lanes {
-        claim.release().await;
-    }
+    let done = each(pipeline, asked.dry_run, tables, &baseline, &mut held, looked_at).await;
+    held.release().await;
     done
+}
+
+async fn each<C: Claim>(
+    pipeline: &Pipeline,
+    dry_run: bool,
+    tables: &[usize],
+    baseline: &Baseline,
+    held: &mut Held<C>,
+    looked_at: &impl Fn(&str, u64),
+) -> Result<Vec<Adopted>, RunError> {
+    let mut done = Vec::new();
+    for &place in tables {
+        done.push(one(pipeline, place, dry_run, baseline, held, looked_at).await?);
+    }
+    Ok(done)
 }
 
 fn baseline(pipeline: &Pipeline, asked: &Adoption, names: &Names) -> Baseline {
@@ -187,9 +179,7 @@ async fn hold<K: Sink>(
         match sink.claim(request).await {
             Ok(claim) => held.lanes.push((slot.lane, claim)),
             Err(error) => {
-                for (_, mut claim) in held.lanes {
-                    claim.release().await;
-                }
+                held.release().await;
                 return Err(switch::refused(error));
             }
         }
@@ -209,6 +199,12 @@ impl<C: Claim> Held<C> {
         }
         self.kept = Instant::now();
         Ok(())
+    }
+
+    async fn release(self) {
+        for (_, mut claim) in self.lanes {
+            claim.release().await;
+        }
     }
 }
 

@@ -24,10 +24,7 @@ pub async fn key(
     key: &[String],
 ) -> Result<(TableShape, Vec<u8>, Columns), RunError> {
     let not_found = |what: String, hint: String| RunError::NotFound { what, hint };
-    let known = || pipeline.tables.iter().map(|t| t.target.as_str()).collect::<Vec<_>>().join(", ");
-    let at = pipeline.tables.iter().position(|t| t.target == table || t.name == table).ok_or_else(|| {
-        not_found(format!("the pipeline has no table `{table}`"), format!("its tables are {}", known()))
-    })?;
+    let at = place(pipeline, table)?;
     let shape = sidecar.shapes(pipeline).await?.swap_remove(at);
     let columns = &pipeline.tables[at].key;
     if columns.len() != key.len() {
@@ -49,4 +46,18 @@ pub async fn key(
     let mut bytes = Vec::new();
     canonical::key(&cells.columns.iter().collect::<Vec<_>>(), 0, &mut bytes);
     Ok((shape, bytes, cells))
+}
+
+/// The place in [`Pipeline::tables`] of a table, by its name at the source or in the sink.
+///
+/// # Errors
+/// [`RunError::NotFound`] where the pipeline lacks it.
+pub(super) fn place(pipeline: &Pipeline, table: &str) -> Result<usize, RunError> {
+    pipeline.tables.iter().position(|t| t.target == table || t.name == table).ok_or_else(|| {
+        let known: Vec<&str> = pipeline.tables.iter().map(|t| t.target.as_str()).collect();
+        RunError::NotFound {
+            what: format!("the pipeline has no table `{table}`"),
+            hint: format!("its tables are {}", known.join(", ")),
+        }
+    })
 }

@@ -1,6 +1,6 @@
 //! The sidecar tables: made where they are missing, checked where they are not. Stands before any claim.
 //!
-//! Never alters a table that it finds, but to bring layout 1 to this one by adding a column: any other layout, owner or
+//! Never alters a table that it finds, but to bring layout 1 to this one by adding columns and a table: any other layout, owner or
 //! column, or a trigger, is refused and named.
 
 use tokio_postgres::{Client, Error};
@@ -58,9 +58,7 @@ async fn make(client: &Client) -> Result<(), Error> {
     client.batch_execute(LOCK).await?;
     // Looked at first, because `IF NOT EXISTS` still demands the right to create.
     if is_there(client).await? {
-        let version: Option<String> = client.query_one(COLUMNS_OF, &[&"version"]).await?.get(0);
-        let is_old = version.as_deref() == Some(VERSION_1);
-        if is_old {
+        if is_layout_1(client).await? {
             client.batch_execute(FROM_1).await?;
             // Makes what came since, too.
             client.batch_execute(TABLES).await?;
@@ -81,6 +79,12 @@ pub(super) async fn is_there(client: &Client) -> Result<bool, Error> {
     Ok(there.get(0))
 }
 
+/// Whether the sidecar is of the layout that [`FROM_1`] brings to ours, told by the table that it changes most.
+async fn is_layout_1(client: &Client) -> Result<bool, Error> {
+    let version: Option<String> = client.query_one(COLUMNS_OF, &[&"version"]).await?.get(0);
+    Ok(version.as_deref() == Some(VERSION_1))
+}
+
 /// All that is wrong with the sidecar; nothing where there is none yet and we may make one, or where it is of the layout
 /// that `prepare` brings to this one.
 pub(super) async fn problems(client: &Client) -> Result<Vec<Problem>, Error> {
@@ -89,14 +93,11 @@ pub(super) async fn problems(client: &Client) -> Result<Vec<Problem>, Error> {
     if !exists.get::<_, bool>(0) {
         return may_make(client).await;
     }
-    let (mut found, mut layout) = (Vec::new(), LAYOUT);
+    let mut found = Vec::new();
+    let layout = if is_layout_1(client).await? { 1 } else { LAYOUT };
     for row in client.query(UNLIKE, &[]).await? {
         let (table, what): (String, String) = (row.get(0), row.get(1));
         found.push(problem(format!("table reconverge.{table} {what}"), HINT));
-    }
-    let version: Option<String> = client.query_one(COLUMNS_OF, &[&"version"]).await?.get(0);
-    if version.as_deref() == Some(VERSION_1) {
-        layout = 1;
     }
     for (table, columns) in COLUMNS {
         let stored: Option<String> = client.query_one(COLUMNS_OF, &[&table]).await?.get(0);

@@ -15,19 +15,29 @@ use crate::{
 
 use super::target::Target;
 
-/// The digest of a row that is written; `None` where the batch does not write all of it.
-pub(super) fn of_written(target: &Target, upserts: &Upserts, row: usize) -> Option<i64> {
+/// The digest of a row that is written; `None` where the batch does not write all of it. `scratch` is room for its bytes.
+pub(super) fn of_written(
+    target: &Target,
+    upserts: &Upserts,
+    row: usize,
+    scratch: &mut Vec<u8>,
+) -> Option<i64> {
     let place = |column: usize| upserts.columns.binary_search(&column).ok();
-    of(target, row, |column| Some(&upserts.rows.columns[place(column)?]))
+    of(target, row, |column| Some(&upserts.rows.columns[place(column)?]), scratch)
 }
 
 /// The digest of a row as it was read, with all columns of the shape.
 pub(super) fn of_stored(target: &Target, rows: &Columns, row: usize) -> Option<i64> {
-    of(target, row, |column| rows.columns.get(column))
+    of(target, row, |column| rows.columns.get(column), &mut Vec::new())
 }
 
-fn of<'a>(target: &Target, row: usize, cells: impl Fn(usize) -> Option<&'a Column>) -> Option<i64> {
-    let mut bytes = Vec::new();
+fn of<'a>(
+    target: &Target,
+    row: usize,
+    cells: impl Fn(usize) -> Option<&'a Column>,
+    bytes: &mut Vec<u8>,
+) -> Option<i64> {
+    bytes.clear();
     for &(column, name) in target.digested.as_ref()? {
         let cells = cells(column)?;
         if cells.state(row) != State::Value {
@@ -35,9 +45,9 @@ fn of<'a>(target: &Target, row: usize, cells: impl Fn(usize) -> Option<&'a Colum
         }
         bytes.extend_from_slice(&name.to_le_bytes());
         let before = bytes.len();
-        canonical::cell(cells, row, &mut bytes);
+        canonical::cell(cells, row, bytes);
         let length = (bytes.len() - before) as u64;
         bytes.extend_from_slice(&length.to_le_bytes());
     }
-    Some(xxh3_64(&bytes).cast_signed())
+    Some(xxh3_64(bytes).cast_signed())
 }

@@ -58,7 +58,7 @@ impl Group {
 /// The statements for all tables of a batch.
 pub(super) fn statements<'a>(batch: &Batch<'a>, xmins: Xmins<'_>) -> Vec<Outgoing<'a>> {
     let mut out = Vec::new();
-    let mut packed = Vec::new();
+    let (mut packed, mut scratch) = (Vec::new(), Vec::new());
     for (t, table) in batch.writes.tables.iter().enumerate() {
         let mut groups: BTreeMap<(Mode, bool), Group> = BTreeMap::new();
         for write in &table.versions {
@@ -81,7 +81,8 @@ pub(super) fn statements<'a>(batch: &Batch<'a>, xmins: Xmins<'_>) -> Vec<Outgoin
                 Touch::No => (None, None),
                 Touch::Written(set, row) => {
                     let target = &batch.targets[table.table.index()];
-                    let digest = digest::of_written(target, &table.upserts[set as usize], row as usize);
+                    let digest =
+                        digest::of_written(target, &table.upserts[set as usize], row as usize, &mut scratch);
                     (Some(xmins(t, set, row)), digest)
                 }
                 Touch::TakenOver => known.map_or((None, None), |known| (known.row, known.digest)),

@@ -3,7 +3,10 @@
 //!
 //! Built-in policies and no plugins, so that the difference is the waiting's.
 
-use std::{cell::Cell, collections::HashMap, time::Duration};
+use std::{
+    cell::Cell,
+    collections::{HashSet, VecDeque},
+};
 
 use anyhow::{Result, ensure};
 use bytes::Bytes;
@@ -113,25 +116,17 @@ fn release(bench: &Bench<'_>, rows: u64, note: &Cell<Option<String>>) -> Result<
     let Ran { took: parked, .. } = bench.runtime.block_on(pipeline::run(&place.folder(), &file, rows))?;
     ensure!(bench.runtime.block_on(place.end())?.rows == 0, "rows stand in the sink without their parents");
     let parents = parents_of(rows);
-    bench.runtime.block_on(async {
-        for (subject, payload) in
-            (0..parents).map(|agent| parent(i64::try_from(agent).unwrap_or_default() + 1, rows + agent))
-        {
-            let mut headers = async_nats::HeaderMap::new();
-            headers.insert("Reconverge-Version", "1");
-            broker.jetstream.publish_with_headers(subject, headers, payload).await?.await?;
-        }
-        anyhow::Ok(())
-    })?;
+    let come = (0..parents).map(|agent| parent(i64::try_from(agent).unwrap_or_default() + 1, rows + agent));
+    bench.runtime.block_on(broker.publish(come))?;
     let Ran { took, .. } = bench.runtime.block_on(pipeline::run(&place.folder(), &file, parents))?;
     let end = bench.runtime.block_on(place.end())?;
     ensure!(end == End::of(&events, true), "{} of {rows} rows were put in", end.rows);
-    note.set(Some(format!("last run {:.2} s, to keep them {:.2} s", took.as_secs_f64(), seconds(parked))));
+    note.set(Some(format!(
+        "last run {:.2} s, to keep them {:.2} s",
+        took.as_secs_f64(),
+        parked.as_secs_f64()
+    )));
     Ok(rate(rows, took))
-}
-
-fn seconds(took: Duration) -> f64 {
-    took.as_secs_f64()
 }
 
 fn place<'a>(bench: &'a Bench<'_>) -> Result<Place<'a>> {
@@ -150,14 +145,14 @@ fn of_few_parents(workload: &Workload) -> Vec<Event> {
 /// The messages of a stream: the changes, and the parents where they come.
 fn in_stream(events: &[Event], when: Parents) -> Vec<Message> {
     let mut messages: Vec<Message> = Vec::new();
-    let mut named: HashMap<i64, ()> = HashMap::new();
-    let mut late: std::collections::VecDeque<(usize, i64)> = std::collections::VecDeque::new();
+    let mut named = HashSet::new();
+    let mut late: VecDeque<(usize, i64)> = VecDeque::new();
     for event in events {
         while late.front().is_some_and(|(due, _)| *due <= messages.len()) {
             let (_, agent) = late.pop_front().unwrap_or_default();
             messages.push(parent(agent, event.place));
         }
-        if named.insert(event.agent_id, ()).is_none() {
+        if named.insert(event.agent_id) {
             if when == Parents::SomeLate && event.agent_id % LATE == 0 {
                 late.push_back((messages.len() + LAG, event.agent_id));
             } else {
@@ -224,8 +219,7 @@ mod tests {
         for (when, share) in [(Parents::First, 0), (Parents::SomeLate, 200)] {
             let messages = in_stream(&events, when);
             assert_eq!(messages.len(), 41_000);
-            let (mut here, mut orphans) =
-                (std::collections::HashSet::new(), std::collections::HashSet::new());
+            let (mut here, mut orphans) = (HashSet::new(), HashSet::new());
             for (subject, payload) in &messages {
                 let change: serde_json::Value = serde_json::from_slice(payload).unwrap();
                 let agent = change["after"]["agent_id"].as_i64().unwrap();

@@ -53,6 +53,14 @@ impl Broker {
         messages: impl Iterator<Item = (String, Bytes)>,
     ) -> Result<()> {
         create_stream(&self.jetstream, name, subjects).await?;
+        self.publish(messages).await
+    }
+
+    /// Publishes native changes into the streams that take them.
+    ///
+    /// # Errors
+    /// The server refuses something.
+    pub(crate) async fn publish(&self, messages: impl Iterator<Item = (String, Bytes)>) -> Result<()> {
         let mut open: VecDeque<PublishAckFuture> = VecDeque::with_capacity(UNACKNOWLEDGED_MAX);
         for (subject, payload) in messages {
             if open.len() == UNACKNOWLEDGED_MAX

@@ -16,6 +16,7 @@ mod scene;
 mod lanes;
 mod outside;
 mod split_brain;
+pub mod albums;
 
 pub use change::{Change, micros};
 pub use guests::guest;

@@ -4,70 +4,24 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "the lints do not see helpers of tests as tests")]
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
-use reconverge_tests::{Change, Kind, Scene};
+use reconverge_tests::{
+    Kind, Scene,
+    albums::{TABLES, album, counts, ledger, names, no_album, note, rules, track},
+};
 use serde_json::{Value, json};
 
-const TABLES: &str = "CREATE TABLE albums (id bigint PRIMARY KEY NOT NULL, name text);
-    CREATE TABLE tracks (id bigint PRIMARY KEY NOT NULL, album bigint, name text UNIQUE);
-    CREATE TABLE notes (id bigint PRIMARY KEY NOT NULL, track bigint, name text);";
-
-const RULES: &str = r#"
-[[table]]
-name = "albums"
-key = ["id"]
-policy = "lww:commit-time"
-
-[[table]]
-name = "tracks"
-key = ["id"]
-priority = 1
-policy = "lww:commit-time"
-depends_on = [{ table = "albums", columns = ["album"] }]
-
-[[table]]
-name = "notes"
-key = ["id"]
-priority = 2
-policy = "lww:commit-time"
-depends_on = [{ table = "tracks", columns = ["track"] }]
-"#;
-
 async fn scene(name: &str, kind: Kind) -> Scene {
-    let mut scene = Scene::new(name, kind, TABLES).await;
+    let tables = TABLES.replace("album bigint, name text", "album bigint, name text UNIQUE");
+    let mut scene = Scene::new(name, kind, &tables).await;
     scene.rows = 1;
-    scene.write(RULES);
+    scene.write(&rules("", "", ""));
     scene
-}
-
-fn album(commit: u64, id: i64) -> Change {
-    let row = json!({"id": id, "name": format!("album {commit}")});
-    Change::write("east", commit, "albums", json!({"id": id}), row)
-}
-
-fn no_album(commit: u64, id: i64) -> Change {
-    Change::delete("east", commit, "albums", json!({"id": id}), Value::Null)
-}
-
-fn track(commit: u64, id: i64, album: i64) -> Change {
-    let row = json!({"id": id, "album": album, "name": format!("track {commit}")});
-    Change::write("east", commit, "tracks", json!({"id": id}), row)
-}
-
-fn note(commit: u64, id: i64, track: i64) -> Change {
-    let row = json!({"id": id, "track": track, "name": format!("note {commit}")});
-    Change::write("east", commit, "notes", json!({"id": id}), row)
 }
 
 fn now() -> i64 {
     i64::try_from(std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_micros()).unwrap()
-}
-
-/// Names of the rows in all three tables.
-async fn names(scene: &Scene) -> Vec<String> {
-    let all = "SELECT name FROM albums UNION ALL SELECT name FROM tracks UNION ALL SELECT name FROM notes ORDER BY name";
-    scene.column(all).await
 }
 
 /// Kept rows as `table: why`.
@@ -78,17 +32,6 @@ async fn kept(scene: &Scene) -> Vec<String> {
         kept.iter().map(|k| format!("{}: {}", word(k, "table"), word(k, "why"))).collect();
     lines.sort();
     lines
-}
-
-/// The ledger's dispositions; it balances, and matches the stream.
-async fn ledger(scene: &Scene) -> BTreeMap<String, u64> {
-    let mut audit = scene.audit().await;
-    assert!(audit.balanced);
-    audit.lanes.remove(0).dispositions
-}
-
-fn counts<const N: usize>(list: [(&str, u64); N]) -> BTreeMap<String, u64> {
-    list.into_iter().map(|(word, n)| (word.to_owned(), n)).collect()
 }
 
 /// Discarded dead letters as the command shows them, oldest first.

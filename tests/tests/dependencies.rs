@@ -3,38 +3,13 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "the lints do not see helpers of tests as tests")]
 
-use std::collections::BTreeMap;
-
-use reconverge_tests::{Change, Kind, Scene, guest};
+use reconverge_tests::{
+    Change, Kind, Scene,
+    albums::{TABLES, counts, ledger, names, no_album, note, rules, track},
+    guest,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
-
-const TABLES: &str = "CREATE TABLE albums (id bigint PRIMARY KEY NOT NULL, name text, regions TEXTS);
-    CREATE TABLE tracks (id bigint PRIMARY KEY NOT NULL, album bigint, name text);
-    CREATE TABLE notes (id bigint PRIMARY KEY NOT NULL, track bigint, name text);";
-
-/// Grandparents, parents, children; a track may have no album.
-const RULES: &str = r#"
-[[table]]
-name = "albums"
-key = ["id"]
-policy = "lww:commit-time"
-before_images = "full"
-
-[[table]]
-name = "tracks"
-key = ["id"]
-priority = 1
-policy = "lww:commit-time"
-depends_on = [{ table = "albums", columns = ["album"] }]
-
-[[table]]
-name = "notes"
-key = ["id"]
-priority = 2
-policy = "lww:commit-time"
-depends_on = [{ table = "tracks", columns = ["track"] }]
-"#;
 
 /// One line of `parked list --json`, as far as it matters here.
 #[derive(Debug, Deserialize)]
@@ -47,39 +22,25 @@ struct Kept {
 }
 
 async fn scene(name: &str, kind: Kind) -> Scene {
-    let ddl = match kind {
-        Kind::Sqlite => TABLES.replace("TEXTS", "\"text[]\""),
-        Kind::Postgres => TABLES.replace("TEXTS", "text[]"),
+    let texts = match kind {
+        Kind::Sqlite => "\"text[]\"",
+        Kind::Postgres => "text[]",
     };
-    let mut scene = Scene::new(name, kind, &ddl).await;
+    let with_regions = format!("name text, regions {texts});");
+    let mut scene = Scene::new(name, kind, &TABLES.replacen("name text);", &with_regions, 1)).await;
     scene.rows = 1;
-    scene.write(RULES);
+    scene.write(&family());
     scene
+}
+
+/// Albums with whole before images, since residency looks at them.
+fn family() -> String {
+    rules("before_images = \"full\"", "", "")
 }
 
 fn album(commit: u64, id: i64) -> Change {
     let row = json!({"id": id, "name": format!("album {commit}"), "regions": ["here"]});
     Change::write("east", commit, "albums", json!({"id": id}), row.clone()).with("before", row)
-}
-
-fn no_album(commit: u64, id: i64) -> Change {
-    Change::delete("east", commit, "albums", json!({"id": id}), Value::Null)
-}
-
-fn track(commit: u64, id: i64, album: Option<i64>) -> Change {
-    let row = json!({"id": id, "album": album, "name": format!("track {commit}")});
-    Change::write("east", commit, "tracks", json!({"id": id}), row)
-}
-
-fn note(commit: u64, id: i64, track: i64) -> Change {
-    let row = json!({"id": id, "track": track, "name": format!("note {commit}")});
-    Change::write("east", commit, "notes", json!({"id": id}), row)
-}
-
-/// Names of the rows in all three tables.
-async fn names(scene: &Scene) -> Vec<String> {
-    let all = "SELECT name FROM albums UNION ALL SELECT name FROM tracks UNION ALL SELECT name FROM notes ORDER BY name";
-    scene.column(all).await
 }
 
 /// Kept rows as `table key: why, what they wait for`.
@@ -91,15 +52,6 @@ async fn kept(scene: &Scene) -> Vec<String> {
     let mut lines: Vec<String> = kept.iter().map(line).collect();
     lines.sort();
     lines
-}
-
-/// The ledger's dispositions.
-async fn ledger(scene: &Scene) -> BTreeMap<String, u64> {
-    scene.audit().await.lanes.remove(0).dispositions
-}
-
-fn counts<const N: usize>(list: [(&str, u64); N]) -> BTreeMap<String, u64> {
-    list.into_iter().map(|(word, n)| (word.to_owned(), n)).collect()
 }
 
 async fn children_come_and_go_with_their_parents(name: &str, kind: Kind) {
@@ -172,8 +124,9 @@ async fn children_of_parents_that_will_not_come(name: &str, kind: Kind) {
     scene.run().await;
     // From now on with a rule of residency. A dead letter that it has not passed would keep no key to know it by.
     scene.write(&format!(
-        "{RULES}\n[[plugin]]\nname = \"residency\"\npath = {:?}\nstage = \"residency\"\ntables = [\"albums\"]\n\
+        "{}\n[[plugin]]\nname = \"residency\"\npath = {:?}\nstage = \"residency\"\ntables = [\"albums\"]\n\
          config = {{ zone = \"here\", tables = [{{ table = \"albums\", consent = \"regions\" }}] }}\n",
+        family(),
         guest("residency")
     ));
     scene.publish(&[track(6, 1, Some(1)), elsewhere(7, 1), elsewhere(8, 2), track(9, 2, Some(2))]).await;

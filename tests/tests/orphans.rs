@@ -3,87 +3,24 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "the lints do not see helpers of tests as tests")]
 
-use std::collections::BTreeMap;
-
-use reconverge_tests::{Change, Kind, Scene};
+use reconverge_tests::{
+    Kind, Scene,
+    albums::{TABLES, album, counts, ledger, names, no_album, note, rules, track},
+};
 use serde_json::{Value, json};
 
-const TABLES: &str = "CREATE TABLE albums (id bigint PRIMARY KEY NOT NULL, name text);
-    CREATE TABLE tracks (id bigint PRIMARY KEY NOT NULL, album bigint, name text);
-    CREATE TABLE notes (id bigint PRIMARY KEY NOT NULL, track bigint NOT NULL, name text);";
-
-fn rules(tracks: &str, notes: &str) -> String {
-    format!(
-        r#"
-[[table]]
-name = "albums"
-key = ["id"]
-policy = "lww:commit-time"
-
-[[table]]
-name = "tracks"
-key = ["id"]
-priority = 1
-policy = "lww:commit-time"
-depends_on = [{{ table = "albums", columns = ["album"] }}]
-{tracks}
-
-[[table]]
-name = "notes"
-key = ["id"]
-priority = 2
-policy = "lww:commit-time"
-depends_on = [{{ table = "tracks", columns = ["track"] }}]
-{notes}
-"#
-    )
-}
-
 async fn scene(name: &str, kind: Kind, orphans: &str) -> Scene {
-    let mut scene = Scene::new(name, kind, TABLES).await;
+    let tables = TABLES.replace("track bigint", "track bigint NOT NULL");
+    let mut scene = Scene::new(name, kind, &tables).await;
     scene.rows = 1;
-    scene.write(&rules(&format!("orphans = {orphans:?}"), ""));
+    scene.write(&rules("", &format!("orphans = {orphans:?}"), ""));
     scene
-}
-
-fn album(commit: u64, id: i64) -> Change {
-    let row = json!({"id": id, "name": format!("album {commit}")});
-    Change::write("east", commit, "albums", json!({"id": id}), row)
-}
-
-fn no_album(commit: u64, id: i64) -> Change {
-    Change::delete("east", commit, "albums", json!({"id": id}), Value::Null)
-}
-
-fn track(commit: u64, id: i64, album: i64) -> Change {
-    let row = json!({"id": id, "album": album, "name": format!("track {commit}")});
-    Change::write("east", commit, "tracks", json!({"id": id}), row)
-}
-
-fn note(commit: u64, id: i64, track: i64) -> Change {
-    let row = json!({"id": id, "track": track, "name": format!("note {commit}")});
-    Change::write("east", commit, "notes", json!({"id": id}), row)
-}
-
-async fn names(scene: &Scene) -> Vec<String> {
-    let all = "SELECT name FROM albums UNION ALL SELECT name FROM tracks UNION ALL SELECT name FROM notes ORDER BY name";
-    scene.column(all).await
 }
 
 /// Tracks as `name of album`.
 async fn tracks(scene: &Scene) -> Vec<String> {
     let of = "SELECT name || ' of ' || coalesce(CAST(album AS text), 'none') FROM tracks ORDER BY id";
     scene.column(of).await
-}
-
-async fn ledger(scene: &Scene) -> BTreeMap<String, u64> {
-    let mut audit = scene.audit().await;
-    assert!(audit.balanced);
-    audit.lanes.remove(0).dispositions
-}
-
-fn counts<const N: usize>(list: [(&str, u64); N]) -> BTreeMap<String, u64> {
-    list.into_iter().map(|(word, n)| (word.to_owned(), n)).collect()
 }
 
 /// In the sink when its parent leaves, waiting when it turns out not to come, and coming after it went: three letters,
@@ -163,7 +100,7 @@ async fn postgres_orphans_do_without() {
 #[tokio::test]
 async fn a_reference_that_is_needed_is_refused() {
     let scene = scene("orphans_refused", Kind::Sqlite, "keep").await;
-    scene.write(&rules("orphans = \"without-reference\"", "orphans = \"without-reference\""));
+    scene.write(&rules("", "orphans = \"without-reference\"", "orphans = \"without-reference\""));
     let refused = scene.call(&["check"]).await;
     assert_eq!(refused.code, Some(2), "{}", refused.stderr);
     assert!(refused.stderr.contains("notes.track` may not be null"), "{}", refused.stderr);

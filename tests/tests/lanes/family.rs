@@ -3,42 +3,17 @@
 
 use std::collections::BTreeMap;
 
-use reconverge_tests::{Change, Kind, Scene};
+use reconverge_tests::{
+    Change, Kind, Scene,
+    albums::{TABLES, names, rules},
+};
 use serde_json::{Value, json};
 
-const TABLES: &str = "CREATE TABLE albums (id bigint PRIMARY KEY NOT NULL, name text);
-    CREATE TABLE tracks (id bigint PRIMARY KEY NOT NULL, album bigint, name text);
-    CREATE TABLE notes (id bigint PRIMARY KEY NOT NULL, track bigint, name text);";
-
 /// Parents in one lane, children in another, grandchildren in a third.
-const RULES: &str = r#"
-[[table]]
-name = "albums"
-key = ["id"]
-policy = "lww:commit-time"
-lane = "heads"
-
-[[table]]
-name = "tracks"
-key = ["id"]
-priority = 1
-policy = "lww:commit-time"
-depends_on = [{ table = "albums", columns = ["album"] }]
-
-[[table]]
-name = "notes"
-key = ["id"]
-priority = 2
-policy = "lww:commit-time"
-lane = "tails"
-depends_on = [{ table = "tracks", columns = ["track"] }]
-
-[[lane]]
-name = "heads"
-
-[[lane]]
-name = "tails"
-"#;
+fn three_lanes() -> String {
+    let lanes = "\n[[lane]]\nname = \"heads\"\n\n[[lane]]\nname = \"tails\"\n";
+    rules("lane = \"heads\"", "", "lane = \"tails\"") + lanes
+}
 
 fn write(table: &str, commit: u64, id: i64, rest: &Value) -> Change {
     let mut row = json!({"id": id, "name": format!("{table} {commit}")});
@@ -84,7 +59,7 @@ async fn ledgers(scene: &Scene) -> Vec<String> {
 
 async fn each_change_is_counted_in_its_own_lane(name: &str, kind: Kind) {
     let scene = Scene::new(name, kind, TABLES).await;
-    scene.write(RULES);
+    scene.write(&three_lanes());
     let after = async |changes: &[Change]| {
         scene.publish(changes).await;
         scene.run().await;
@@ -109,9 +84,7 @@ async fn each_change_is_counted_in_its_own_lane(name: &str, kind: Kind) {
     );
     let back = after(&[album(7, 1)]).await;
     assert_eq!(back, ["heads: applied 2, deleted 1", "main: applied 2, deleted 1", "tails: applied 1"]);
-    let names = "SELECT name FROM albums UNION ALL SELECT name FROM tracks UNION ALL SELECT name FROM notes \
-                 ORDER BY name";
-    assert_eq!(scene.column(names).await, ["albums 7", "notes 3", "tracks 1"]);
+    assert_eq!(names(&scene).await, ["albums 7", "notes 3", "tracks 1"]);
 }
 
 #[tokio::test]
@@ -128,7 +101,7 @@ async fn promise_01_each_change_is_counted_in_its_own_lane_postgres() {
 #[tokio::test]
 async fn a_running_lane_takes_over_what_others_moved() {
     let scene = Scene::new("ledgers_running", Kind::Postgres, TABLES).await;
-    scene.write(RULES);
+    scene.write(&three_lanes());
     scene.publish(&[track(1, 1, 1), note(2, 1, 1)]).await;
     scene.run().await;
     let running = scene.start(&["run"]);

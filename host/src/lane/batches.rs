@@ -2,6 +2,8 @@
 //! nothing behind the last wanted sequence gets in. What a batch is decoded to needs nothing of the sink, so this runs ahead of the
 //! transaction.
 
+use std::time::Duration;
+
 use reconverge_streams::{
     epoch::EpochStart,
     event::Event,
@@ -15,6 +17,7 @@ use crate::{
 
 use super::{
     Until,
+    pace::Pace,
     whole::{Marks, Transactions},
     window::{self, Grades, Window},
 };
@@ -25,6 +28,7 @@ const NEW_KEY: &str = "__debezium.newkey";
 pub(super) struct Batches<R> {
     reader: R,
     limits: Limits,
+    pace: Pace,
     until: Until,
     /// What is held back: part of a source transaction, or the delete half of a key change whose create half had not
     /// arrived.
@@ -46,7 +50,8 @@ impl<R: Reader> Batches<R> {
     pub(super) fn new(reader: R, limits: Limits, until: Until, epochs: Epochs) -> Self {
         let (window, grades) = (Window::new(), Grades::default());
         let (held, transactions) = (Vec::new(), Transactions::new());
-        Batches { reader, limits, until, held, transactions, window, grades, epochs }
+        let pace = Pace::new(limits.rows);
+        Batches { reader, limits, pace, until, held, transactions, window, grades, epochs }
     }
 
     /// The next batch, decoded; without deliveries where nothing came within the patience.
@@ -76,9 +81,9 @@ impl<R: Reader> Batches<R> {
         batch
     }
 
-    /// Whether a batch holds half of what one may.
+    /// Whether a batch holds half of what one takes.
     pub(super) fn is_large(&self, batch: &Batch) -> bool {
-        batch.deliveries.len() >= self.limits.rows.div_ceil(2)
+        batch.deliveries.len() >= self.pace.changes().div_ceil(2)
             || batch.payload_bytes() >= self.limits.bytes.div_ceil(2)
     }
 
@@ -92,9 +97,10 @@ impl<R: Reader> Batches<R> {
         self.held.iter().map(|d| d.payload.len()).sum()
     }
 
-    /// What a batch saw first is known from now on.
-    pub(super) fn committed(&self, events: &[Event]) {
+    /// A batch of so many changes was committed within this time. What it saw first is known from now on.
+    pub(super) fn committed(&mut self, events: &[Event], changes: usize, within: Duration) {
         self.window.fill(events);
+        self.pace.committed(changes, within);
     }
 
     /// The next batch; empty where nothing came, or nothing whole. Half a key change is let go alone only after a
@@ -104,8 +110,11 @@ impl<R: Reader> Batches<R> {
             Wait::Patiently => self.limits.patience,
             Wait::Briefly => self.limits.linger,
         };
+        // A source transaction that needs more than the pace gets what a batch may hold.
+        let held = self.held.len();
+        let rows = if held < self.pace.changes() { self.pace.changes() } else { self.limits.rows };
         let limits = Limits {
-            rows: self.limits.rows.saturating_sub(self.held.len()).max(1),
+            rows: rows.saturating_sub(held).max(1),
             bytes: self.limits.bytes.saturating_sub(self.held_bytes()).max(1),
             patience,
             linger: self.limits.linger,
@@ -160,11 +169,12 @@ impl<R: Reader> Batches<R> {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::VecDeque, time::Duration};
+    use std::collections::VecDeque;
 
     use bytes::Bytes;
 
     use super::*;
+    use crate::decode::Mark;
 
     struct Script(VecDeque<Vec<Delivery>>);
 
@@ -213,6 +223,31 @@ mod tests {
         assert_eq!(sequences(&mut b).await, (vec![], 0));
         assert!(b.next(Wait::Briefly, &|_| None).await.unwrap().deliveries.is_empty());
         assert_eq!(sequences(&mut b).await, (vec![2, 3], 3));
+    }
+
+    /// Messages of one endless transaction, as many as asked for, and how many that was.
+    struct Endless(Vec<usize>);
+
+    impl Reader for Endless {
+        async fn next(&mut self, limits: &Limits) -> Result<Pulled, SourceError> {
+            let from: usize = self.0.iter().sum();
+            self.0.push(limits.rows);
+            let deliveries: Vec<_> =
+                (from..from + limits.rows).map(|at| delivery(at as u64 + 1, false)).collect();
+            Ok(Pulled { scanned: deliveries.last().map_or(0, |d| d.sequence), deliveries })
+        }
+        async fn release(&mut self, _: u64) {}
+    }
+
+    #[tokio::test]
+    async fn a_transaction_that_exceeds_the_pace_stays_whole_up_to_the_limit() {
+        let limits = Limits { rows: 2_500, bytes: 10, patience: Duration::ZERO, linger: Duration::ZERO };
+        let mut b = Batches::new(Endless(Vec::new()), limits, Until::Forever, Epochs::default());
+        let mark =
+            |_: &Delivery| Some(Mark { source: Some("e".into()), transaction: Some("1".into()), end: false });
+        assert!(b.next(Wait::Patiently, &mark).await.unwrap().deliveries.is_empty(), "not whole yet");
+        assert_eq!(b.next(Wait::Patiently, &mark).await.unwrap().deliveries.len(), 2_500, "cut at the limit");
+        assert_eq!(b.reader.0, [1_000, 1_500]);
     }
 
     #[tokio::test]

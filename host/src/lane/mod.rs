@@ -16,6 +16,7 @@ mod ends;
 mod error;
 mod follow;
 mod left_out;
+mod pace;
 mod holes;
 mod wait;
 mod released;

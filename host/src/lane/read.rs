@@ -161,7 +161,7 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
     ) -> Result<(), LaneError> {
         let progress = Arc::clone(&self.progress);
         progress.in_flight(batch.payload_bytes() + reading.ahead.bytes() + reading.batches.held_bytes());
-        let newest = Tidying::newest(&batch);
+        let (newest, changes) = (Tidying::newest(&batch), batch.deliveries.len());
         // What waits takes changes out of a batch, and what goes before a lane is waited for without a transaction.
         let foresees = self.waiting.is_clear() && self.settings.before.is_nobody();
         if let Some(wanted) = foresees.then(|| reading.ahead.foreseen(&self.decoder)).flatten() {
@@ -173,15 +173,19 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         let calling = progress.ends().call(End::Sink);
         let mut lent = reading.ahead.lend();
         let is_large = lent.as_ref().map(|next| next.is_large(&reading.batches));
-        let committing = self.commit(batch, Beside { judged, next: lent.as_mut() }, claim);
+        let begun_at = Instant::now();
+        let committing = async {
+            let committed = self.commit(batch, Beside { judged, next: lent.as_mut() }, claim).await;
+            (committed, begun_at.elapsed())
+        };
         let filling = reading.ahead.fill(&mut reading.batches, &decoder, plan.as_deref(), is_large);
-        let (committed, ()) = tokio::join!(committing, filling);
+        let ((committed, within), ()) = tokio::join!(committing, filling);
         reading.ahead.give_back(lent);
         drop(calling);
         progress.in_flight(reading.ahead.bytes() + reading.batches.held_bytes());
         let Committed { resolved, checkpoint } = committed?;
         progress.ends().went_well(End::Sink, &self.settings.retry);
-        reading.batches.committed(&resolved.events);
+        reading.batches.committed(&resolved.events, changes, within);
         reading.tidying.note(newest);
         reading.batches.release(checkpoint.sequence).await;
         progress.committed(&checkpoint);

@@ -10,14 +10,17 @@ use anyhow::{Context as _, Result, ensure};
 use async_nats::{HeaderMap, jetstream::context::PublishAckFuture};
 use bytes::Bytes;
 use hdrhistogram::Histogram;
+use reconverge_capture::Database;
 use rusqlite::{Connection, OpenFlags};
 use tokio::runtime::Runtime;
+use tokio_postgres::{Client, NoTls};
 
 use crate::{
     answer::{Answer, Bar, Line, Unit},
     pipeline::{self, Variant},
+    place::{Kind, Place},
     scale::Scale,
-    site::{Place, Site},
+    site::Site,
     workload::{Event, Workload},
 };
 
@@ -36,16 +39,21 @@ const WARM: u64 = 10;
 ///
 /// # Errors
 /// There is no server, or the pipeline does not commit what was published.
-pub(crate) fn ask(runtime: &Runtime, scale: &Scale) -> Result<Answer> {
+pub(crate) fn ask(runtime: &Runtime, scale: &Scale, kind: &Kind) -> Result<Answer> {
     let mut lines = Vec::new();
     for rate in RATES {
         let mut by_round = [Vec::new(), Vec::new(), Vec::new()];
         for round in 1..=scale.macro_rounds {
-            let told = runtime.block_on(measured(rate, scale.latency_seconds))?;
+            let told = runtime.block_on(measured(kind, rate, scale.latency_seconds))?;
             for (all, micros) in by_round.iter_mut().zip(told) {
                 all.push(Duration::from_micros(micros).as_secs_f64() * 1e3);
             }
-            eprintln!("   round {round}/{}  {rate}/s: p99 {} ms", scale.macro_rounds, told[1] / 1000);
+            eprintln!(
+                "   round {round}/{}  {}, {rate}/s: p99 {} ms",
+                scale.macro_rounds,
+                kind.name(),
+                told[1] / 1000
+            );
         }
         let names = ["median", "p99", "p99.9"];
         for (name, measures) in names.into_iter().zip(by_round) {
@@ -55,21 +63,22 @@ pub(crate) fn ask(runtime: &Runtime, scale: &Scale) -> Result<Answer> {
         }
     }
     let asks = format!(
-        "latency: published to committed, 3 plugins with versions and merge, SQLite with synchronous FULL, {} s at each rate",
+        "latency: published to committed, 3 plugins with versions and merge, durable commits into {}, {} s at each rate",
+        kind.name(),
         scale.latency_seconds
     );
     Ok(Answer { question: "latency", asks, lines })
 }
 
 /// Median, p99 and p99.9 in microseconds.
-async fn measured(rate: u64, seconds: u64) -> Result<[u64; 3]> {
+async fn measured(kind: &Kind, rate: u64, seconds: u64) -> Result<[u64; 3]> {
     let workload = Workload { rows: rate * seconds, keys: rate * seconds / 4, ..Workload::default() };
     let events = workload.events();
     let (first, rest) = events.split_first().context("a workload has changes")?;
-    let site = Site::of(workload.clone(), std::slice::from_ref(first), Variant::Merge).await?;
-    let place = site.place("latency").await?;
-    let running = pipeline::start(place.folder(), &place.pipeline)?;
-    let eye = Eye::open(&place)?;
+    let site = Site::of(kind, workload.clone(), std::slice::from_ref(first), Variant::Merge).await?;
+    let (place, pipeline) = site.place("latency").await?;
+    let running = pipeline::start(&place.folder(), &pipeline)?;
+    let eye = Eye::open(&place).await?;
     eye.until(1).await?;
     let begin = Instant::now() + LOOK;
     let step = Duration::from_secs(1).div_f64(u32::try_from(rate).map_or(1.0, f64::from));
@@ -81,7 +90,7 @@ async fn measured(rate: u64, seconds: u64) -> Result<[u64; 3]> {
 
 /// Sends every change at its time, those whose time has passed at once; their answers are read beside, since the client
 /// sends nothing more while 5,000 of them are open.
-async fn publish(site: &Site, events: &[Event], begin: Instant, step: Duration) -> Result<()> {
+async fn publish(site: &Site<'_>, events: &[Event], begin: Instant, step: Duration) -> Result<()> {
     let (open, mut sent) = tokio::sync::mpsc::unbounded_channel::<PublishAckFuture>();
     let answers = tokio::spawn(async move {
         while let Some(sent) = sent.recv().await {
@@ -106,24 +115,46 @@ async fn publish(site: &Site, events: &[Event], begin: Instant, step: Duration) 
 }
 
 /// A reader of the sink's checkpoint.
-struct Eye(Connection);
+enum Eye {
+    Sqlite(Connection),
+    Postgres(Client),
+}
 
 impl Eye {
-    fn open(place: &Place) -> Result<Eye> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        Ok(Eye(Connection::open_with_flags(&place.file, flags).context("opening the sink to read")?))
+    async fn open(place: &Place<'_>) -> Result<Eye> {
+        match place.database() {
+            Database::Sqlite(file) => {
+                let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+                let opened = Connection::open_with_flags(file, flags);
+                Ok(Eye::Sqlite(opened.context("opening the sink to read")?))
+            }
+            Database::Postgres(url) => {
+                let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
+                // It ends with the client.
+                drop(tokio::spawn(connection));
+                Ok(Eye::Postgres(client))
+            }
+        }
     }
 
     /// How far the lane is; 0 while there is no checkpoint.
-    fn sequence(&self) -> u64 {
-        let ask = self.0.prepare_cached("SELECT max(sequence) FROM reconverge_checkpoint");
-        let told = ask.and_then(|mut ask| ask.query_row([], |row| row.get::<_, Option<i64>>(0)));
-        told.ok().flatten().unwrap_or_default().unsigned_abs()
+    async fn sequence(&self) -> u64 {
+        let told = match self {
+            Eye::Sqlite(file) => {
+                let ask = file.prepare_cached("SELECT max(sequence) FROM reconverge_checkpoint");
+                ask.and_then(|mut ask| ask.query_row([], |row| row.get::<_, Option<i64>>(0))).ok()
+            }
+            Eye::Postgres(client) => {
+                let ask = client.query_one("SELECT max(sequence) FROM reconverge.checkpoint", &[]).await;
+                ask.ok().map(|row| row.get(0))
+            }
+        };
+        told.flatten().unwrap_or_default().unsigned_abs()
     }
 
     async fn until(&self, sequence: u64) -> Result<()> {
         let start = Instant::now();
-        while self.sequence() < sequence {
+        while self.sequence().await < sequence {
             ensure!(start.elapsed() < PATIENCE, "the pipeline does not come up");
             tokio::time::sleep(LOOK).await;
         }
@@ -136,7 +167,7 @@ impl Eye {
         let mut seen = Histogram::new(3).context("a histogram of three digits")?;
         let mut through = 1;
         while through < last {
-            let sequence = self.sequence();
+            let sequence = self.sequence().await;
             let now = Instant::now();
             for change in through + 1..=sequence.max(through) {
                 let at = begin + step * u32::try_from(change - 2).unwrap_or(u32::MAX);

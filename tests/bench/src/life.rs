@@ -9,6 +9,7 @@ use tokio::runtime::Runtime;
 use crate::{
     answer::{Answer, Bar, Line, Unit},
     pipeline::{self, Variant},
+    place::Kind,
     scale::Scale,
     site::Site,
     workload::Workload,
@@ -30,7 +31,7 @@ pub(crate) fn ask(runtime: &Runtime, scale: &Scale) -> Result<Answer> {
     let long = Workload { rows: scale.range_rows * 4, ..short.clone() };
     let one = Workload { rows: 1, keys: 1, ..Workload::default() };
     let site = |workload: &Workload| {
-        runtime.block_on(Site::of(workload.clone(), &workload.events(), Variant::Merge))
+        runtime.block_on(Site::of(&Kind::Sqlite, workload.clone(), &workload.events(), Variant::Merge))
     };
     let (one, short, long) = (site(&one)?, site(&short)?, site(&long)?);
     // The plugins are compiled, and kept, before the first measure.
@@ -56,9 +57,9 @@ pub(crate) fn ask(runtime: &Runtime, scale: &Scale) -> Result<Answer> {
 }
 
 /// Percent of a core that a pipeline with nothing to do takes.
-async fn rest(site: &Site, scale: &Scale) -> Result<f64> {
-    let place = site.place("rest").await?;
-    let running = pipeline::start(place.folder(), &place.pipeline)?;
+async fn rest(site: &Site<'_>, scale: &Scale) -> Result<f64> {
+    let (place, pipeline) = site.place("rest").await?;
+    let running = pipeline::start(&place.folder(), &pipeline)?;
     tokio::time::sleep(SETTLE).await;
     let (before, resting) = (pipeline::cpu_of(&running), Duration::from_secs(scale.latency_seconds));
     ensure!(!before.is_zero(), "the pipeline does not run");

@@ -2,8 +2,8 @@
 //! docs/performance says what each number means.
 //!
 //! In the order of a run: `scale` says how much is done, `random` and `workload` make the changes that every contestant
-//! gets, `desk`, `stream`, `pipeline` and `plain` are what they are run with, `merge`, `decode`, `read`, `sinks`,
-//! `reload`, `range`, `latency`, `life`, `family` and `peers` are the questions, three of them at a `site`, `trial` lets contestants
+//! gets, `desk`, `stream`, `pipeline`, `place` and `plain` are what they are run with, `merge`, `decode`, `read`, `sinks`,
+//! `reload`, `range`, `latency`, `life`, `family`, `batch`, `length` and `peers` are the questions, three of them at a `site`, `trial` lets contestants
 //! take turns, `answer` holds what came out, `table`, `plot` and `report` tell it.
 //! Never a part of the product; everything is on this machine's loopback, and nothing is left behind.
 
@@ -17,6 +17,7 @@ mod table;
 mod desk;
 mod stream;
 mod pipeline;
+mod place;
 mod plain;
 mod merge;
 mod decode;
@@ -28,6 +29,8 @@ mod range;
 mod latency;
 mod life;
 mod family;
+mod batch;
+mod length;
 mod peers;
 mod plot;
 mod report;
@@ -39,7 +42,7 @@ use clap::{Parser, ValueEnum};
 use reconverge_servers::Postgres;
 use tokio::runtime::Runtime;
 
-use self::{answer::Answer, report::Report, scale::Scale, sinks::Kind};
+use self::{answer::Answer, place::Kind, report::Report, scale::Scale};
 
 #[global_allocator]
 static ALLOCATOR: allocations::Counting = allocations::Counting;
@@ -88,6 +91,10 @@ enum Question {
     Life,
     /// Rows that wait for their parents.
     Family,
+    /// Transactions of more and fewer rows.
+    Batch,
+    /// Ever more changes of the same keys.
+    Length,
     /// Other programs on the same stream, and both broken in the same ways.
     Peers,
 }
@@ -142,17 +149,22 @@ fn ask(
             sinks::ask(runtime, scale, &Kind::Sqlite)
         }
         Question::Postgres => sinks::ask(runtime, scale, &postgres(runtime, report)?),
-        Question::Range => range::ask(runtime, scale),
-        Question::Latency => latency::ask(runtime, scale),
         Question::Life => life::ask(runtime, scale),
         Question::Reload => {
             let server = Postgres::builder().durable().start()?;
             reload::ask(runtime, scale, &[Kind::Sqlite, Kind::Postgres(Box::new(server))])
         }
-        Question::Family => {
+        Question::Range | Question::Latency | Question::Family | Question::Batch | Question::Length => {
             report.sqlite();
             let kinds = [Kind::Sqlite, postgres(runtime, report)?];
-            return kinds.iter().map(|kind| family::ask(runtime, scale, kind)).collect();
+            let ask = match question {
+                Question::Range => range::ask,
+                Question::Latency => latency::ask,
+                Question::Family => family::ask,
+                Question::Length => length::ask,
+                _ => batch::ask,
+            };
+            return kinds.iter().map(|kind| ask(runtime, scale, kind)).collect();
         }
         Question::Peers => return beside_peers(arguments, runtime, scale, report),
     };

@@ -18,7 +18,7 @@ use crate::{desk, workload::table_name};
 /// How often the memory of a running pipeline is looked at.
 const LOOK: Duration = Duration::from_millis(20);
 /// Longer than any run takes.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(1800);
 /// Variables of these kinds would change what the program does.
 const OF_THE_USER: [&str; 3] = ["NATS_", "RECONVERGE_", "PG"];
 
@@ -207,11 +207,13 @@ pub(crate) struct Wiring<'a> {
     pub(crate) sink: &'a str,
     pub(crate) tables: u64,
     pub(crate) partitions: u64,
+    /// Rows of a batch; the program's default where nothing is asked for.
+    pub(crate) batch: Option<usize>,
 }
 
 /// The pipeline file of a wiring.
 pub(crate) fn file(wiring: &Wiring<'_>) -> String {
-    let Wiring { name, variant, nats, stream, sink, tables, partitions } = *wiring;
+    let Wiring { name, variant, nats, stream, sink, tables, partitions, batch } = *wiring;
     let policy = match variant {
         Variant::None => "\"none\"",
         Variant::Versions => "\"lww:modification_epoch\"",
@@ -223,6 +225,9 @@ pub(crate) fn file(wiring: &Wiring<'_>) -> String {
          [sink]\nurl = {sink:?}\n",
         desk::REGION
     );
+    if let Some(rows) = batch {
+        text.push_str(&format!("\n[limits]\nbatch = {{ rows = {rows}, bytes = \"64MiB\" }}\n"));
+    }
     let names: Vec<String> = (0..tables).map(table_name).collect();
     for table in &names {
         text.push_str(&format!(
@@ -272,6 +277,7 @@ mod tests {
                 sink: "sqlite:///it.db",
                 tables: 3,
                 partitions: 2,
+                batch: Some(250),
             });
             let path = project_root().join("pipeline.toml");
             // The plugins' files may not have been built where this test runs; everything else must be right.

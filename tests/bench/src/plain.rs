@@ -1,5 +1,5 @@
 //! The plain clients: what the same rows reach with no broker, no decoding, no plugins, no versions and no exactly-once,
-//! 1,000 rows a transaction, as fast as each database takes them from one connection.
+//! so many rows a transaction, as fast as each database takes them from one connection.
 //!
 //! The rows are made ready before the clock starts, so this is a limit and not a rival.
 
@@ -14,9 +14,6 @@ use rusqlite::{Connection, params};
 use tokio_postgres::{NoTls, types::ToSql};
 
 use crate::workload::{End, Event, table_name, text_of};
-
-/// Rows of a transaction.
-const TRANSACTION: usize = 1000;
 
 /// Rows as a program has them that made them itself.
 pub(crate) struct Rows {
@@ -51,11 +48,12 @@ impl Rows {
     }
 }
 
-/// Upserts the rows into a SQLite file: WAL, `synchronous = FULL`, one prepared statement.
+/// Upserts the rows into a SQLite file, `transaction` of them at a time: WAL, `synchronous = FULL`, one prepared
+/// statement.
 ///
 /// # Errors
 /// SQLite refuses something.
-pub(crate) fn sqlite(file: &Path, rows: &Rows) -> Result<Duration> {
+pub(crate) fn sqlite(file: &Path, rows: &Rows, transaction: usize) -> Result<Duration> {
     let sql = format!(
         "INSERT INTO {} VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (schedule_id) DO UPDATE SET \
          agent_id = excluded.agent_id, shift_start = excluded.shift_start, \
@@ -66,7 +64,7 @@ pub(crate) fn sqlite(file: &Path, rows: &Rows) -> Result<Duration> {
     let start = Instant::now();
     let mut connection = Connection::open(file).context("opening the file")?;
     connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")?;
-    for rows in rows.rows.chunks(TRANSACTION) {
+    for rows in rows.rows.chunks(transaction) {
         let transaction = connection.transaction()?;
         let mut statement = transaction.prepare_cached(&sql)?;
         for row in rows {
@@ -87,11 +85,11 @@ pub(crate) fn sqlite(file: &Path, rows: &Rows) -> Result<Duration> {
     Ok(start.elapsed())
 }
 
-/// Upserts the rows into PostgreSQL: one statement of arrays a transaction, on one connection.
+/// Upserts the rows into PostgreSQL: one statement of arrays of `transaction` rows a transaction, on one connection.
 ///
 /// # Errors
 /// PostgreSQL refuses something.
-pub(crate) async fn postgres(url: &str, rows: &Rows) -> Result<Duration> {
+pub(crate) async fn postgres(url: &str, rows: &Rows, transaction: usize) -> Result<Duration> {
     let sql = format!(
         "INSERT INTO {} SELECT * FROM unnest($1::int8[], $2::int8[], $3::timestamptz[], $4::int8[], \
          $5::text[], $6::text[], $7::int4[]) ON CONFLICT (schedule_id) DO UPDATE SET \
@@ -100,7 +98,7 @@ pub(crate) async fn postgres(url: &str, rows: &Rows) -> Result<Duration> {
          notes = excluded.notes, overtime = excluded.overtime",
         table_name(0)
     );
-    let ready: Vec<Arrays<'_>> = rows.rows.chunks(TRANSACTION).map(Arrays::of).collect();
+    let ready: Vec<Arrays<'_>> = rows.rows.chunks(transaction).map(Arrays::of).collect();
     let start = Instant::now();
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.context("connecting")?;
     // It ends with the client; what goes wrong before, the client's own call tells.
@@ -182,7 +180,7 @@ mod tests {
         let folder = reconverge_servers::scratch("bench-plain").unwrap();
         let file = folder.path().join("it.db");
         Connection::open(&file).unwrap().execute_batch(&desk::workload_ddl(1)).unwrap();
-        sqlite(&file, &Rows::of(&events)).unwrap();
+        sqlite(&file, &Rows::of(&events), 1000).unwrap();
         assert_eq!(sqlite_end(&file).unwrap(), End::of(&events, false));
     }
 

@@ -13,8 +13,8 @@ use tokio::{
 use crate::{
     answer::{Answer, Bar, Line, Unit},
     desk, pipeline,
+    place::Kind,
     scale::Scale,
-    sinks::Kind,
     stream::Broker,
     trial::{median, spread},
     workload::Workload,
@@ -47,7 +47,7 @@ pub(crate) fn ask(runtime: &Runtime, scale: &Scale, kinds: &[Kind]) -> Result<An
     for kind in kinds {
         let (mut middles, mut longest, mut batches, mut swaps) = (vec![], vec![], vec![], 0);
         for round in 1..=scale.macro_rounds {
-            let place = kind.fresh(runtime, 1000 + round)?;
+            let place = runtime.block_on(kind.fresh(1))?;
             let name = format!("bench-reload-{round}");
             let file = file(&name, &broker.server.url(), &place.url());
             let ran = runtime.block_on(run(&place.folder(), &file, scale.sink_rows))?;
@@ -79,7 +79,8 @@ pub(crate) fn ask(runtime: &Runtime, scale: &Scale, kinds: &[Kind]) -> Result<An
 
 fn file(name: &str, nats: &str, sink: &str) -> String {
     let variant = pipeline::Variant::Merge;
-    let wiring = pipeline::Wiring { name, variant, nats, stream: STREAM, sink, tables: 1, partitions: 1 };
+    let wiring =
+        pipeline::Wiring { name, variant, nats, stream: STREAM, sink, tables: 1, partitions: 1, batch: None };
     let text = pipeline::file(&wiring);
     let own = desk::wasm("schedule-merge");
     format!("{}\n[reload]\nwatch = true\n", text.replace(&format!("{own:?}"), &format!("{RULE:?}")))

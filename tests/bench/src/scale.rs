@@ -21,6 +21,8 @@ pub(crate) struct Scale {
     pub(crate) parked_rows: u64,
     /// Changes of the base workload that others are compared with.
     pub(crate) range_rows: u64,
+    /// Changes of the longest run.
+    pub(crate) length_rows: u64,
     /// How long a rate is kept up, and a pipeline left at rest.
     pub(crate) latency_seconds: u64,
 }
@@ -38,6 +40,7 @@ impl Scale {
             sink_keys: 50_000,
             parked_rows: 100_000,
             range_rows: 100_000,
+            length_rows: 10_000_000,
             latency_seconds: 20,
         }
     }
@@ -54,6 +57,7 @@ impl Scale {
             sink_keys: 15_000,
             parked_rows: 10_000,
             range_rows: 20_000,
+            length_rows: 100_000,
             latency_seconds: 4,
         }
     }

@@ -2,18 +2,15 @@
 //! upserts of the same rows reach on one connection. Every run gets an empty database, and every run's rows are
 //! checked: a run that ends with other rows has no rate.
 
-use std::{cell::Cell, path::PathBuf, time::Duration};
+use std::{cell::Cell, time::Duration};
 
 use anyhow::{Result, ensure};
-use reconverge_capture::Database;
-use reconverge_servers::{Postgres, scratch};
-use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use crate::{
     answer::{Answer, Bar, Line, Unit},
-    desk,
     pipeline::{self, Ran, Variant, Wiring},
+    place::{Kind, Place},
     plain,
     read::rate,
     scale::Scale,
@@ -25,114 +22,8 @@ use crate::{
 /// Share of conflicts in the last contestant's stream.
 const CONFLICTS: f64 = 0.1;
 pub(crate) const SUBJECTS: &str = "cdc.>";
-
-/// A kind of sink, and what it takes.
-pub(crate) enum Kind {
-    /// A file.
-    Sqlite,
-    /// A private server with durable commits.
-    Postgres(Box<Postgres>),
-}
-
-impl Kind {
-    /// Of the share of a plain client's upserts: single-writer tables, versions and merge.
-    fn bars(&self) -> (f64, Option<f64>) {
-        match self {
-            Kind::Sqlite => (0.7, None),
-            Kind::Postgres(_) => (0.7, Some(0.45)),
-        }
-    }
-
-    pub(crate) fn name(&self) -> &'static str {
-        match self {
-            Kind::Sqlite => "sqlite",
-            Kind::Postgres(_) => "postgres",
-        }
-    }
-
-    /// CPU time of the server's sessions that have ended; counted, it depends less on what the machine does besides than
-    /// a rate does. Nothing where there is no server.
-    fn cpu(&self) -> Option<Duration> {
-        match self {
-            Kind::Sqlite => None,
-            Kind::Postgres(server) => server.id().map(|id| pipeline::cpu_of_children_of(&id.to_string())),
-        }
-    }
-
-    /// An empty table in a database of its own.
-    pub(crate) fn fresh(&self, runtime: &Runtime, number: usize) -> Result<Place<'_>> {
-        let folder = scratch("bench-sink")?;
-        let ddl = desk::workload_ddl(1);
-        let database = match self {
-            Kind::Sqlite => Database::Sqlite(folder.path().join("sink.db")),
-            Kind::Postgres(server) => Database::Postgres(server.create_database(&database_name(number))?),
-        };
-        runtime.block_on(database.execute(&ddl))?;
-        if let Kind::Postgres(server) = self {
-            server.execute("postgres", "CHECKPOINT")?;
-        }
-        Ok(Place { kind: self, number, database, folder })
-    }
-}
-
-fn database_name(number: usize) -> String {
-    format!("bench_{number}")
-}
-
-/// One run's database. Gone when it is dropped.
-pub(crate) struct Place<'a> {
-    kind: &'a Kind,
-    number: usize,
-    database: Database,
-    folder: TempDir,
-}
-
-impl Place<'_> {
-    /// What it holds.
-    pub(crate) async fn end(&self) -> Result<End> {
-        match &self.database {
-            Database::Sqlite(file) => plain::sqlite_end(file),
-            Database::Postgres(url) => plain::postgres_end(url).await,
-        }
-    }
-
-    async fn plain(&self, rows: &plain::Rows) -> Result<Duration> {
-        match &self.database {
-            Database::Sqlite(file) => plain::sqlite(file, rows),
-            Database::Postgres(url) => plain::postgres(url, rows).await,
-        }
-    }
-
-    fn file(&self, name: &str, variant: Variant, nats: &str, stream: &str) -> String {
-        let sink = &self.database.url();
-        pipeline::file(&Wiring { name, variant, nats, stream, sink, tables: 1, partitions: 1 })
-    }
-
-    /// More tables.
-    pub(crate) async fn execute(&self, sql: &str) -> Result<()> {
-        self.database.execute(sql).await
-    }
-
-    /// Where the database is.
-    pub(crate) fn url(&self) -> String {
-        self.database.url()
-    }
-
-    pub(crate) fn folder(&self) -> PathBuf {
-        self.folder.path().to_path_buf()
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        if let Kind::Postgres(server) = self.kind {
-            let drop = format!("DROP DATABASE \"{}\" WITH (FORCE)", database_name(self.number));
-            if let Err(error) = server.execute("postgres", &drop) {
-                eprintln!("   a database is left until the server is: {error}");
-            }
-        }
-    }
-}
+/// Rows of a plain client's transaction, where nothing else is asked for.
+const TRANSACTION: usize = 1_000;
 
 /// The changes of a stream, and the end that a rule gives them.
 pub(crate) struct Stream<'a> {
@@ -173,7 +64,7 @@ pub(crate) fn ask(runtime: &Runtime, scale: &Scale, kind: &Kind) -> Result<Answe
     drop(contestants);
     let mut notes = notes.map(|note| note.take().unwrap_or_default()).into_iter();
     let [plain, none, versions, merge, conflicts] = measures.try_into().unwrap_or_default();
-    let (none_bar, merge_bar) = kind.bars();
+    let (none_bar, merge_bar) = bars(kind);
     let plain_line = Line::new("plain client, 1,000 a transaction", Unit::EventsPerSecond, plain.clone());
     let plain_line = plain_line.note(notes.next().unwrap_or_default());
     let mut line = |what: &str, measures: Vec<f64>| {
@@ -200,21 +91,34 @@ pub(crate) fn ask(runtime: &Runtime, scale: &Scale, kind: &Kind) -> Result<Answe
     Ok(Answer { question: kind.name(), asks, lines })
 }
 
+/// Of the share of a plain client's upserts: single-writer tables, versions and merge.
+fn bars(kind: &Kind) -> (f64, Option<f64>) {
+    match kind {
+        Kind::Sqlite => (0.7, None),
+        Kind::Postgres(_) => (0.7, Some(0.45)),
+    }
+}
+
 /// What all contestants of a question share.
 pub(crate) struct Bench<'a> {
     pub(crate) runtime: &'a Runtime,
     kind: &'a Kind,
-    number: Cell<usize>,
+    /// Rows of a transaction, where both are to have the same.
+    batch: Option<usize>,
 }
 
 impl<'a> Bench<'a> {
     pub(crate) fn of(runtime: &'a Runtime, kind: &'a Kind) -> Bench<'a> {
-        Bench { runtime, kind, number: Cell::new(0) }
+        Bench { runtime, kind, batch: None }
+    }
+
+    /// With transactions of so many rows.
+    pub(crate) fn in_batches_of(self, rows: usize) -> Bench<'a> {
+        Bench { batch: Some(rows), ..self }
     }
 
     pub(crate) fn fresh(&self) -> Result<Place<'_>> {
-        self.number.set(self.number.get() + 1);
-        self.kind.fresh(self.runtime, self.number.get())
+        self.runtime.block_on(self.kind.fresh(1))
     }
 
     pub(crate) fn plain(
@@ -225,7 +129,7 @@ impl<'a> Bench<'a> {
     ) -> Result<f64> {
         let place = self.fresh()?;
         let before = self.kind.cpu();
-        let took = self.runtime.block_on(place.plain(rows))?;
+        let took = self.runtime.block_on(place.plain(rows, self.batch.unwrap_or(TRANSACTION)))?;
         self.check(&place, End::of(stream.events, false))?;
         note.set(Some(format!("last run {:.2} s{}", took.as_secs_f64(), self.server(before))));
         Ok(rate(stream.events.len() as u64, took))
@@ -238,8 +142,7 @@ impl<'a> Bench<'a> {
         note: &Cell<Option<String>>,
     ) -> Result<f64> {
         let place = self.fresh()?;
-        let name = format!("bench-{}", place.number);
-        let file = place.file(&name, variant, &stream.nats, stream.name);
+        let file = self.file(&place, variant, stream);
         let count = stream.events.len() as u64;
         let before = self.kind.cpu();
         let Ran { took, cpu, memory_mb } =
@@ -253,6 +156,12 @@ impl<'a> Bench<'a> {
         Ok(rate(count, took))
     }
 
+    fn file(&self, place: &Place<'_>, variant: Variant, stream: &Stream<'_>) -> String {
+        let (name, sink, batch) = (place.name(), &place.url(), self.batch);
+        let (nats, stream) = (&stream.nats, stream.name);
+        pipeline::file(&Wiring { name, variant, nats, stream, sink, tables: 1, partitions: 1, batch })
+    }
+
     /// What the server's sessions have used since then, in words.
     fn server(&self, before: Option<Duration>) -> String {
         let used = self.kind.cpu().zip(before).map(|(now, before)| now.saturating_sub(before));
@@ -263,8 +172,7 @@ impl<'a> Bench<'a> {
     pub(crate) fn warm(&self, stream: &Stream<'_>) -> Result<()> {
         for variant in [Variant::None, Variant::Versions, Variant::Merge] {
             let place = self.fresh()?;
-            let name = format!("bench-{}", place.number);
-            let file = place.file(&name, variant, &stream.nats, stream.name);
+            let file = self.file(&place, variant, stream);
             self.runtime.block_on(pipeline::check(&place.folder(), &file))?;
         }
         Ok(())

@@ -72,7 +72,8 @@ impl Default for Keep {
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(in crate::config) struct Batch {
-    /// Changes in a batch, at most. Only a source transaction that alone is larger exceeds it.
+    /// Changes in a batch, at most. More than 1,000 are taken only where the stream has them and as long as a
+    /// transaction takes less than a quarter of a second. Only a source transaction that alone is larger exceeds it.
     pub rows: NonZeroU32,
     /// Payload bytes in a batch, at most.
     pub bytes: At<Size>,
@@ -82,7 +83,7 @@ pub(in crate::config) struct Batch {
 
 impl Default for Batch {
     fn default() -> Self {
-        let rows = NonZeroU32::new(1000).expect("one thousand is not zero");
+        let rows = NonZeroU32::new(4000).expect("four thousand is not zero");
         Self { rows, bytes: At::nowhere(Size::mib(8)), linger_ms: 5 }
     }
 }

@@ -12,10 +12,7 @@ use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
 use reconverge_servers::{project_root, target_dir};
 use tokio::process::{Child, Command};
 
-use crate::{
-    sinks::{Place, Stream},
-    stream::Broker,
-};
+use crate::{place::Place, sinks::Stream, stream::Broker};
 
 /// The name in `tests/bench/peers/faucet/*.yaml`.
 const CONSUMER: &str = "peer";

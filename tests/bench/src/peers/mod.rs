@@ -15,10 +15,11 @@ pub(crate) use self::{faucet::Faucet, probes::ask as broken, told::Outcome, told
 use crate::{
     answer::{Answer, Bar, Line, Unit},
     pipeline::Variant,
+    place::{Kind, Place},
     plain,
     read::rate,
     scale::Scale,
-    sinks::{Bench, Kind, Place, SUBJECTS, Stream},
+    sinks::{Bench, SUBJECTS, Stream},
     stream::Broker,
     trial::{Contestant, interleaved},
     workload::{End, Workload},

@@ -231,6 +231,7 @@ impl<'a> Probe<'a> {
             sink: &self.url,
             tables: 1,
             partitions: 1,
+            batch: None,
         });
         if self.broken != Broken::Trap {
             return text;

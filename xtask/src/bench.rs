@@ -22,7 +22,8 @@ pub(crate) struct Bench {
     /// Writes a picture (SVG) of each answer into this folder.
     #[arg(long, value_name = "FOLDER")]
     plots: Option<PathBuf>,
-    /// Only these questions: merge, decode, read, sqlite, postgres, reload, range, latency, life, family, peers.
+    /// Only these questions: merge, decode, read, sqlite, postgres, reload, range, latency, life, family, batch,
+    /// length, languages (only where it is named: brings their tools), peers.
     #[arg(long, value_delimiter = ',', value_name = "QUESTION,..")]
     only: Vec<String>,
     /// Installs another program that does the like, runs it on the same stream, and breaks both in the same ways.

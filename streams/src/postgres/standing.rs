@@ -72,15 +72,32 @@ pub(super) struct Known {
 pub(super) struct Place(pub u32, pub u16);
 
 impl Open {
-    /// What was known of a key; `None` where it was not asked for.
-    pub(super) fn known(&self, table: TableId, key: &[u8]) -> Option<Known> {
-        let of = |keys: &[Vec<u8>], known: &[Known]| {
-            keys.binary_search_by(|k| k.as_slice().cmp(key)).ok().map(|at| known[at])
-        };
+    /// To look up what was known of a table's keys.
+    pub(super) fn of(&self, table: TableId) -> Lookup<'_> {
         let own = self.wanted.tables.iter().zip(&self.known).find(|(t, _)| t.table == table);
-        own.and_then(|(t, known)| of(&t.keys, known)).or_else(|| {
-            let mut related = self.families.iter().flat_map(|f| &f.relatives).filter(|r| r.table == table);
-            related.find_map(|r| of(&r.keys, &r.known))
+        let own = own.map(|(t, known)| (Walk { keys: &t.keys, next: 0 }, known.as_slice()));
+        Lookup { own, families: &self.families, table }
+    }
+}
+
+/// Looks up keys of a table, most quickly in about the order in which they were asked for.
+pub(super) struct Lookup<'a> {
+    own: Option<(Walk<'a>, &'a [Known])>,
+    families: &'a [Asked],
+    table: TableId,
+}
+
+impl Lookup<'_> {
+    /// What was known of a key; `None` where it was not asked for.
+    pub(super) fn known(&mut self, key: &[u8]) -> Option<Known> {
+        let own = self.own.as_mut().and_then(|(walk, known)| walk.to(key).ok().map(|at| known[at]));
+        own.or_else(|| {
+            let related = self.families.iter().flat_map(|f| &f.relatives);
+            let mut related = related.filter(|r| r.table == self.table);
+            related.find_map(|r| {
+                let at = r.keys.binary_search_by(|k| k.as_slice().cmp(key)).ok()?;
+                Some(r.known[at])
+            })
         })
     }
 }

@@ -94,12 +94,13 @@ impl Step {
 pub(super) fn upserts(table: usize, target: &Target, writes: &TableWrites, open: &Open) -> Vec<Step> {
     let mut steps = Vec::new();
     for (set, upserts) in writes.upserts.iter().enumerate() {
+        let mut lookup = open.of(writes.table);
         let mut rows = [Vec::new(), Vec::new(), Vec::new()];
         let mut key = Vec::new();
         for row in 0..upserts.rows.rows() {
             key.clear();
             canonical_key(target, &upserts.columns, &upserts.rows, row, &mut key);
-            let kind = match open.known(writes.table, &key) {
+            let kind = match lookup.known(&key) {
                 Some(known) if known.row.is_some() => Kind::Update,
                 Some(_) => Kind::Insert,
                 None => Kind::Upsert,

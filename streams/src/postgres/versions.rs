@@ -61,8 +61,9 @@ pub(super) fn statements<'a>(batch: &Batch<'a>, xmins: Xmins<'_>) -> Vec<Outgoin
     let (mut packed, mut scratch) = (Vec::new(), Vec::new());
     for (t, table) in batch.writes.tables.iter().enumerate() {
         let mut groups: BTreeMap<(Mode, bool), Group> = BTreeMap::new();
+        let mut lookup = batch.open.of(table.table);
         for write in &table.versions {
-            let known = batch.open.known(table.table, &write.key);
+            let known = lookup.known(&write.key);
             let mode = match known {
                 Some(Known { place: Some(_), .. }) => Mode::Update,
                 Some(_) => Mode::Insert,

@@ -3,7 +3,7 @@
 //!
 //! In the order of a run: `scale` says how much is done, `random` and `workload` make the changes that every contestant
 //! gets, `desk`, `stream`, `pipeline`, `place` and `plain` are what they are run with, `merge`, `decode`, `read`, `sinks`,
-//! `reload`, `range`, `latency`, `life`, `family`, `batch`, `length` and `peers` are the questions, three of them at a `site`, `trial` lets contestants
+//! `reload`, `range`, `latency`, `life`, `family`, `batch`, `length`, `languages` and `peers` are the questions, three of them at a `site`, `trial` lets contestants
 //! take turns, `answer` holds what came out, `table`, `plot` and `report` tell it.
 //! Never a part of the product; everything is on this machine's loopback, and nothing is left behind.
 
@@ -31,6 +31,7 @@ mod life;
 mod family;
 mod batch;
 mod length;
+mod languages;
 mod peers;
 mod plot;
 mod report;
@@ -95,6 +96,8 @@ enum Question {
     Batch,
     /// Ever more changes of the same keys.
     Length,
+    /// The merge plugin in other languages, whose tools are brought; only where it is named.
+    Languages,
     /// Other programs on the same stream, and both broken in the same ways.
     Peers,
 }
@@ -166,6 +169,8 @@ fn ask(
             };
             return kinds.iter().map(|kind| ask(runtime, scale, kind)).collect();
         }
+        Question::Languages if arguments.only.is_empty() => return Ok(Vec::new()),
+        Question::Languages => languages::ask(runtime, scale),
         Question::Peers => return beside_peers(arguments, runtime, scale, report),
     };
     Ok(vec![answer?])

@@ -1,7 +1,7 @@
 //! Question 1: what the sandbox costs. The merge stage as the engine calls it (the block is built, the plugin called,
 //! its answer checked and made into rulings) beside the same rule as a native loop over the same contests.
 
-use std::{hint::black_box, sync::Arc, time::Instant};
+use std::{hint::black_box, path::Path, sync::Arc, time::Instant};
 
 use anyhow::{Result, ensure};
 use reconverge::{
@@ -37,7 +37,7 @@ const OLDER: &str = "older modification_epoch";
 /// # Errors
 /// The plugin does not open, or decides otherwise than the native rule.
 pub(crate) fn ask(runtime: &Runtime, scale: &Scale) -> Result<Answer> {
-    let (plan, mut chain) = opened(runtime)?;
+    let (plan, mut chain) = opened(runtime, &desk::wasm("schedule-merge"))?;
     let mut lines = Vec::new();
     for (rows, bar) in SIZES {
         let ring = Ring::new(&plan, rows);
@@ -81,11 +81,14 @@ pub(crate) fn ask(runtime: &Runtime, scale: &Scale) -> Result<Answer> {
     Ok(Answer { question: "merge", asks: asks.to_owned(), lines })
 }
 
-/// The plugin, opened against the workload's table.
-fn opened(runtime: &Runtime) -> Result<(Arc<Plan>, PluginChain)> {
+/// A plugin with the rule of `schedule-merge`, opened against the workload's table.
+///
+/// # Errors
+/// It does not open.
+pub(crate) fn opened(runtime: &Runtime, file: &Path) -> Result<(Arc<Plan>, PluginChain)> {
     let spec = PluginSpec {
         name: "schedule-merge".to_owned(),
-        path: desk::wasm("schedule-merge"),
+        path: file.to_owned(),
         stage: Stage::Merge,
         tables: vec![TableId(0)],
         config: json!({}),
@@ -101,14 +104,14 @@ fn opened(runtime: &Runtime) -> Result<(Arc<Plan>, PluginChain)> {
 }
 
 /// Incoming rows and what stands, half of it older, in another order: as resolve meets them.
-struct Ring {
+pub(crate) struct Ring {
     incoming: TableBatch,
     standing: TableBatch,
     rows: Vec<Contest>,
 }
 
 impl Ring {
-    fn new(plan: &Arc<Plan>, rows: usize) -> Ring {
+    pub(crate) fn new(plan: &Arc<Plan>, rows: usize) -> Ring {
         let workload = Workload { rows: rows as u64, keys: rows as u64, ..Workload::default() };
         let mut places: Vec<u32> = (0..).take(rows).collect();
         Random::new(1).shuffle(&mut places);
@@ -133,7 +136,7 @@ impl Ring {
         Ring { incoming: decoded(1), standing: decoded(2), rows: (0..).zip(places).map(contest).collect() }
     }
 
-    fn contests<'a>(&'a self, plan: &'a Plan) -> Contests<'a> {
+    pub(crate) fn contests<'a>(&'a self, plan: &'a Plan) -> Contests<'a> {
         Contests {
             table: plan.table(TableId(0)),
             changes: &self.incoming.changes,

@@ -191,7 +191,7 @@ fn ticks(stat: &str, place: usize) -> Option<u64> {
 }
 
 /// The program in its release build, which `cargo xtask bench` makes.
-fn program() -> Result<PathBuf> {
+pub(crate) fn program() -> Result<PathBuf> {
     let program = target_dir().join("release/reconverge");
     ensure!(program.exists(), "{} is missing\nhint: cargo build --release -p reconverge", program.display());
     Ok(program)

@@ -12,7 +12,7 @@ const FUEL: [(usize, f64); 3] = [(1, 3780.0), (16, 443.0), (1000, 237.0)];
 #[test]
 fn a_decision_takes_no_more_instructions_than_it_did() {
     let runtime = Runtime::new().unwrap();
-    let (plan, mut chain) = opened(&runtime).unwrap();
+    let (plan, mut chain) = opened(&runtime, &desk::wasm("schedule-merge")).unwrap();
     let told: Vec<_> =
         FUEL.into_iter().map(|(rows, most)| (rows, fuel(&plan, &mut chain, rows), most)).collect();
     let over: Vec<_> = told.iter().filter(|(_, found, most)| found > most).collect();

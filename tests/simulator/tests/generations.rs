@@ -7,36 +7,30 @@ use std::{
     cmp::Ordering,
     future::pending,
     sync::{Arc, Mutex},
-    time::Duration,
 };
 
-use bytes::Bytes;
 use reconverge::{
     batch::Batch,
     decode::{Decoder, Options},
-    generation::{Generation, Live, Recent, Rules},
-    lane::{Before, Depths, Followed, Kept, Lane, LaneSettings, ParkedLimits, Progress, Retry, Until},
+    generation::{Generation, Live, Rules},
     plan::Plan,
     resolve::order,
     stages::{Contest, Contests, Passed, Prepared, PreparedTable, Ruling, Rulings, Stages, Verdict},
-    waiting::Queue,
 };
 use reconverge_oracle::{Deletes, Rule, Table};
 use reconverge_simulator::{
-    place::{BEGINNING, InMemory, Place, shape},
+    place::{InMemory, Place},
     process::{CREATED, plan},
-    scenario::{COLUMNS, RANK, REGION, Scenario},
+    scenario::{COLUMNS, RANK, Scenario},
+    single::{LANE, lane, publish},
     world::stopped_clock,
 };
 use reconverge_streams::{
-    checkpoint::{LaneId, PlanDigest},
     columns::State,
     logical::Logical,
-    memory::{sink::MemorySink, source::MemorySource},
+    memory::source::MemorySource,
     names::Names,
     records::{DecisionRecord, GenerationRecord, Query, Records},
-    sink::ClaimRequest,
-    source::Limits,
     table::ColumnShape,
 };
 
@@ -49,7 +43,6 @@ struct Shared {
     live: Arc<Live>,
     /// What is interned in a claim means the same under the next generation.
     names: Arc<Names>,
-    lane: String,
     /// A new generation is published in the middle of each so many batches.
     every: usize,
     seen: Mutex<Seen>,
@@ -96,8 +89,8 @@ impl Model {
     /// In the middle of a batch, another generation goes live.
     fn publish(&self, batches: usize) {
         if batches.is_multiple_of(self.shared.every) {
-            let next = generation(self.shared.live.of(&self.shared.lane).number() + 1, &self.shared);
-            next.make_ready(&self.shared.lane).unwrap();
+            let next = generation(self.shared.live.of(LANE).number() + 1, &self.shared);
+            next.make_ready(LANE).unwrap();
             self.shared.live.publish(next);
         }
     }
@@ -158,85 +151,21 @@ fn table() -> Table {
     Table { rule: Rule::Greatest(vec![RANK]), deletes: Deletes::Ordered, parents: Vec::new() }
 }
 
-/// Two sources that write the same five keys with ranks that go up and down; each seventh change has nothing in `extra`.
-fn publish(stream: &MemorySource) {
-    for n in 1..=CHANGES {
-        let source = if n.is_multiple_of(2) { "east" } else { "west" };
-        let (key, rank) = (n % 5, (n * 7919) % 101);
-        let body = serde_json::json!({
-            "v": 1, "op": "c", "table": "t0", "key": {"id": key}, "origin": source, "at": 1_000_000 + n,
-            "pos": {"source": source, "epoch": 0, "commit": n.to_string(), "ordinal": 0},
-            "after": {"id": key, "up": null, "root": null, "rank": rank, "mark": n, "big": null, "kind": 0,
-                      "extra": n % 7},
-        });
-        let headers = vec![("Reconverge-Version".to_owned(), "1".to_owned())];
-        stream.push("cdc.east.0.public.t0".to_owned(), headers, Bytes::from(body.to_string()), BEGINNING);
-    }
-}
-
-fn lane<'a>(
-    source: &'a MemorySource,
-    sink: &'a MemorySink,
-    shared: &Shared,
-) -> Lane<'a, MemorySource, MemorySink> {
-    let id = LaneId { pipeline: "simulated".into(), source: "s".into(), lane: "main".into(), partition: 0 };
-    let first = shared.live.of(&shared.lane);
-    let Rules { plan, decoder, stages } = first.rules(&shared.lane).unwrap();
-    let claim = ClaimRequest {
-        lane: id,
-        owner: "one".into(),
-        lease: Duration::from_secs(15),
-        stream: "CDC".into(),
-        stream_created: CREATED,
-        plan: PlanDigest([7; 32]),
-        tables: vec![Arc::new(shape(0))],
-        region: REGION.into(),
-        names: Arc::clone(&plan.names),
-    };
-    let pause = Duration::from_millis(50);
-    let settings = LaneSettings {
-        claim,
-        limits: Limits { rows: ROWS, bytes: 1 << 20, patience: pause * 5, linger: pause / 10 },
-        retry: Retry { tries: 5, first: pause, max: pause, factor: 1.0, jitter: 0 },
-        continue_over_holes: false,
-        retention_alarm: 0.5,
-        until: Until::Sequence(CHANGES),
-        before: Before::default(),
-        kept: Kept::default(),
-    };
-    Lane {
-        source,
-        mirrors: &[],
-        sink,
-        plan,
-        decoder,
-        stages,
-        followed: Followed::new(&first),
-        live: Arc::clone(&shared.live),
-        recent: Arc::new(Recent::new(0)),
-        waiting: Queue::default(),
-        depths: Depths::new(ParkedLimits { rows: u64::MAX, age: Duration::MAX }),
-        settings,
-        progress: Arc::new(Progress::new(shared.lane.clone())),
-    }
-}
-
 /// Runs a lane over the stream; gives what was seen, and what the sink has on record.
 fn run(every: usize) -> (Seen, Vec<GenerationRecord>, Vec<DecisionRecord>) {
     stopped_clock(async {
         let place = InMemory::new(1).await;
         let (sink, source) = (place.sink().await, MemorySource::new("CDC", CREATED, |_, _| true));
-        publish(&source);
+        publish(&source, CHANGES);
         let nothing = Generation::new(0, "[]".into(), None, |_: &str| Err("it is never asked".into()));
         let shared = Arc::new(Shared {
             live: Arc::new(Live::new(Arc::new(nothing))),
             names: Arc::default(),
-            lane: "simulated/s/main/0".into(),
             every,
             seen: Mutex::default(),
         });
         shared.live.publish(generation(1, &shared));
-        lane(&source, &sink, &shared).run(pending()).await.unwrap();
+        lane(&source, &sink, &shared.live, CHANGES, ROWS).run(pending()).await.unwrap();
         let generations = sink.generations(None).await.unwrap();
         let decisions = sink.decisions(&Query { limit: 10_000, ..Query::default() }).await.unwrap();
         let seen = std::mem::take(&mut *shared.seen.lock().unwrap());

@@ -64,7 +64,7 @@ impl Baseline {
                         version,
                         row,
                         ordered_by: None,
-                        counted: false,
+                        counted: None,
                     });
                     tally.adopted += 1;
                 }

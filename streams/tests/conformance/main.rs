@@ -139,7 +139,8 @@ macro_rules! every_case {
                 a_batch_that_was_given_up_moves_nothing_elsewhere
                 a_late_owner_takes_no_moves
                 who_counted_a_row_is_remembered
-                a_table_that_moves_to_another_lane_leaves_what_was_counted;
+                a_table_that_moves_to_another_lane_leaves_what_was_counted
+                a_change_that_waits_on_time_goes_with_its_table_and_stays_counted;
             waiting: changes_wait_in_the_order_of_their_sequences
                 one_position_may_wait_twice
                 a_released_change_is_gone

@@ -193,3 +193,36 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
 fn id(order: &Order) -> WaitingId {
     WaitingId { sequence: order.sequence, table: order.table, key: order.key.clone() }
 }
+
+#[cfg(test)]
+mod tests {
+    use reconverge_streams::position::Position;
+
+    use super::*;
+
+    /// Another lane's batch may put the row in, or replace it, between the look and the transaction.
+    #[test]
+    fn a_row_that_went_in_before_it_was_discarded_leaves_no_letter() {
+        let order = Order {
+            table: TableId(0),
+            key: vec![1],
+            sequence: 7,
+            waits_on_time: false,
+            hand: Hand::Discard,
+            by: "ann".into(),
+            note: None,
+            subject: None,
+            source: None,
+            position: Position::default(),
+            counted_by: None,
+            kept: b"{}".to_vec(),
+        };
+        let ordered = Ordered::new(&[order]);
+        let mut resolved = Resolved::default();
+        ordered.settle(&mut resolved);
+        assert_eq!(resolved.writes.dead, []);
+        resolved.discarded.push((TableId(0), vec![1]));
+        ordered.settle(&mut resolved);
+        assert_eq!(resolved.writes.dead.len(), 1);
+    }
+}

@@ -125,7 +125,9 @@ impl Released {
             let counts = lane.as_ref().map_or(here, |lane| elsewhere.get(lane).copied().unwrap_or_default());
             // A key change of which not even the key can be told any more is one dead letter, and was two changes.
             let missing = (Disposition::DeadLettered, due.saturating_sub(counts.sum()));
-            for (to, n) in counts.present().chain([missing]).filter(|&(to, n)| to != Disposition::Parked && n > 0) {
+            for (to, n) in
+                counts.present().chain([missing]).filter(|&(to, n)| to != Disposition::Parked && n > 0)
+            {
                 let from = Disposition::Parked;
                 match lane {
                     Some(lane) => {

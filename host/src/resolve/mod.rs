@@ -214,6 +214,13 @@ impl Decided<'_> {
         self.walk.learn(family, self.plan, &mut self.tables);
     }
 
+    /// With rows of this table more leave the sink than may in one transaction ([`Plan::leaving_max`]). Nothing more is asked
+    /// then, and nothing must be written.
+    #[must_use]
+    pub fn leaves_too_many(&self) -> Option<TableId> {
+        self.walk.leaving.too_many()
+    }
+
     /// Everything as writes.
     #[must_use]
     pub fn close(self) -> Resolved {

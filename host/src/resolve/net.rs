@@ -241,7 +241,9 @@ fn kept_write(
         sequence: delivery.map_or(batch.through, |d| d.sequence),
         subject: delivery.or(batch.deliveries.last()).map(|d| d.subject.clone()),
         counted_by: match &state.was_kept {
-            _ if change.is_some() => change.and_then(|c| batch.counted_by(&batch.items[c.item as usize])).cloned(),
+            _ if change.is_some() => {
+                change.and_then(|c| batch.counted_by(&batch.items[c.item as usize])).cloned()
+            }
             Some(was) => was.counted_by.clone(),
             None => state.counted.by.clone(),
         },

@@ -142,7 +142,13 @@ impl<'w, F: Fixture> Batch<'w, F> {
         });
         let part = self.parts.entry(table).or_default();
         let row = Touch::No;
-        let write = VersionWrite { key: key_bytes, version, row, ordered_by: None, counted: Some(Counted::default()) };
+        let write = VersionWrite {
+            key: key_bytes,
+            version,
+            row,
+            ordered_by: None,
+            counted: Some(Counted::default()),
+        };
         part.versions.push((write, None));
         part.keys.push(key.iter().map(|k| (*k).to_owned()).collect());
     }

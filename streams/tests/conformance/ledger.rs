@@ -5,10 +5,11 @@ use reconverge_streams::{
     by_hand::{Hand, HandWord},
     disposition::{Counts, Disposition},
     family::{ChildrenWanted, FamilyWanted, Relatives},
+    logical::Logical,
     position::Position,
     records::{Query, Records},
     roster::{LaneStart, Roster, Switch, TableMove},
-    sink::{Claim, Sink, SinkError},
+    sink::{Claim, CommitError, Sink, SinkError},
     waiting::{WaitingId, WaitingWanted, WaitingWrite, Why},
     writes::Counted,
 };
@@ -16,7 +17,7 @@ use reconverge_streams::{
 use crate::{
     batch::Batch,
     family::tables,
-    fixture::Fixture,
+    fixture::{Fixture, Table},
     world::{World, id},
 };
 
@@ -71,6 +72,10 @@ async fn ten<F: Fixture>(world: &World<F>, claim: &mut <F::Sink as Sink>::Claim)
 pub async fn a_row_that_another_lane_brings_in_moves_in_the_ledger_of_its_own<F: Fixture>() {
     let world = World::<F>::new(tables()).await;
     let mut main = main_keeps_ten(&world).await;
+    // And another, that a move which is taken over twice would take along.
+    let mut batch = world.batch(1);
+    batch.keep(TEXT, &["11"], r#"{"id":11,"audio":2,"body":"eleven"}"#, (AUDIO, &["2"]), false);
+    batch.run(&mut main).await;
     let mut bulk = world.claim_lane("bulk").await;
     let counted_by =
         |found: &Relatives| found.standing.keys[0].kept.as_ref().expect("kept").counted_by.clone();
@@ -82,17 +87,17 @@ pub async fn a_row_that_another_lane_brings_in_moves_in_the_ledger_of_its_own<F:
     moved(&mut batch, Parked, Applied);
     batch.run(&mut bulk).await;
     // Who reads the ledger sees it at once, and the lane itself when it looks; both see it once.
-    let expected = lanes([1, 0, 0], [1, 0, 0]);
+    let expected = lanes([1, 0, 0], [1, 1, 0]);
     assert_eq!(told(&world).await, expected);
     for _ in 0..2 {
         main.balance().await.expect("ours");
-        assert_eq!(three(&main.checkpoint().counts), [1, 0, 0]);
+        assert_eq!(three(&main.checkpoint().counts), [1, 1, 0]);
         assert_eq!(told(&world).await, expected);
     }
-    let mut batch = world.batch(1);
+    let mut batch = world.batch(2);
     batch.next(Applied);
     batch.run(&mut main).await;
-    assert_eq!(told(&world).await, lanes([1, 0, 0], [2, 0, 0]));
+    assert_eq!(told(&world).await, lanes([1, 0, 0], [2, 1, 0]));
 }
 
 pub async fn what_another_lane_moved_goes_before_what_the_lane_moves_itself<F: Fixture>() {
@@ -131,7 +136,9 @@ pub async fn a_lane_that_is_claimed_has_what_was_moved_meanwhile<F: Fixture>() {
 }
 
 pub async fn a_batch_that_was_given_up_moves_nothing_elsewhere<F: Fixture>() {
-    let world = World::<F>::new(tables()).await;
+    let seats = Table::new("seats", &[("id", Logical::Int), ("seat", Logical::Text)]).unique("seat");
+    let world = World::<F>::new(tables().into_iter().chain([seats]).collect()).await;
+    let seats = world.tables.len() - 1;
     let _main = main_keeps_ten(&world).await;
     let mut bulk = world.claim_lane("bulk").await;
     let mut batch = world.batch(0);
@@ -140,6 +147,16 @@ pub async fn a_batch_that_was_given_up_moves_nothing_elsewhere<F: Fixture>() {
     let (wanted, _) = batch.done();
     bulk.begin(wanted).await.expect("ours");
     bulk.abandon().await;
+    assert_eq!(told(&world).await, lanes([0, 0, 0], [0, 1, 0]));
+    // Nor does one that cannot be written.
+    let mut batch = world.batch(0);
+    for id in ["1", "2"] {
+        batch.upsert(seats, &[("id", Some(id)), ("seat", Some("A"))]);
+    }
+    moved(&mut batch, Parked, Applied);
+    let (wanted, writes) = batch.done();
+    bulk.begin(wanted).await.expect("ours");
+    assert!(matches!(bulk.commit(writes).await, Err(CommitError::Guilty(..))));
     assert_eq!(told(&world).await, lanes([0, 0, 0], [0, 1, 0]));
 }
 

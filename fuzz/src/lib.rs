@@ -131,5 +131,6 @@ fn plan() -> Plan {
         names,
         clock_skew_us: 0,
         value_bytes: 1 << 20,
+        leaving_max: u32::MAX,
     }
 }

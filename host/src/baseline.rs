@@ -59,13 +59,7 @@ impl Baseline {
             match self.version(stands) {
                 Some(version) => {
                     let (key, row) = (key.clone(), Touch::TakenOver);
-                    writes.versions.push(VersionWrite {
-                        key,
-                        version,
-                        row,
-                        ordered_by: None,
-                        counted: false,
-                    });
+                    writes.versions.push(VersionWrite { key, version, row, ordered_by: None, counted: None });
                     tally.adopted += 1;
                 }
                 None if stands.local.is_some() => tally.local += 1,

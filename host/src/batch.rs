@@ -41,6 +41,9 @@ pub struct Batch {
     pub epoch_starts: Vec<EpochStart>,
     /// The newest commit time that the lane has applied before it.
     pub newest_at: Option<Micros>,
+    /// Of changes that waited, by delivery: the lane that counted them when they came, where that is another one. Empty
+    /// where all are this lane's.
+    pub counted_by: Vec<Option<Arc<str>>>,
 }
 
 impl Batch {
@@ -48,6 +51,12 @@ impl Batch {
     #[must_use]
     pub fn payload_bytes(&self) -> usize {
         self.deliveries.iter().map(|delivery| delivery.payload.len()).sum()
+    }
+
+    /// The lane that counted a change before, where that is another one.
+    #[must_use]
+    pub fn counted_by(&self, item: &Item) -> Option<&Arc<str>> {
+        self.counted_by.get(item.delivery as usize)?.as_ref()
     }
 
     /// Adds empty tables for all relatives of those in the batch: parents and children, theirs too.

@@ -24,6 +24,8 @@ pub struct Plan {
     pub clock_skew_us: Micros,
     /// Greatest size of one value in bytes.
     pub value_bytes: usize,
+    /// Rows that may leave the sink with their parents in one transaction.
+    pub leaving_max: u32,
 }
 
 impl Plan {

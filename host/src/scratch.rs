@@ -122,6 +122,10 @@ impl Scratch {
             while let Some(asked) = decided.asks() {
                 decided.learn(at_once(self.claim.family(asked))?);
             }
+            if let Some(table) = decided.leaves_too_many() {
+                let name = &self.plan.table(table).shape.name;
+                return Err(ScratchError(format!("too many rows leave with rows of table {name}")));
+            }
             let mut resolved = decided.close();
             match at_once(self.claim.commit(std::mem::take(&mut resolved.writes))) {
                 Ok(_) => return Ok(resolved),

@@ -3,6 +3,8 @@
 //! The word stands with the row in `parked`, durably. The lane that keeps the row does what is asked between two of its
 //! batches, in a transaction of its own; so nobody writes beside a lane, whether it runs or not.
 
+use std::sync::Arc;
+
 use crate::{names::NameId, position::Position, table::TableId};
 
 /// What is asked for.
@@ -71,6 +73,8 @@ pub struct Order {
     pub source: Option<NameId>,
     /// Its position.
     pub position: Position,
+    /// The lane that counts it as kept, where that is another one.
+    pub counted_by: Option<Arc<str>>,
     /// The bytes that are kept: of a row its JSON, of a change the host's own form.
     pub kept: Vec<u8>,
 }

@@ -108,6 +108,13 @@ impl Counts {
         }
     }
 
+    /// Without what `other` counts, which is part of this.
+    pub fn take_out(&mut self, other: &Counts) {
+        for (from, n) in self.0.iter_mut().zip(other.0) {
+            *from = from.saturating_sub(n);
+        }
+    }
+
     /// Changes that were counted before met another fate: (from, to, how many). What is not counted here cannot move,
     /// so that the sum stays.
     pub fn reclassify(&mut self, moves: &[(Disposition, Disposition, u64)]) {

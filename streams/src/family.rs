@@ -25,6 +25,9 @@ pub struct FamilyWanted {
     pub waiting: Vec<(TableId, Keys)>,
     /// The rows in the sink that name one of these parents.
     pub children: Vec<ChildrenWanted>,
+    /// How many of them each [`ChildrenWanted`] is to find at most: a sink reads one more, which says that there are, and
+    /// no further. `None`: all.
+    pub children_max: Option<u32>,
 }
 
 impl FamilyWanted {

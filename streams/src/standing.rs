@@ -10,6 +10,7 @@ use crate::{
     names::NameId,
     position::{Micros, Seen},
     table::TableId,
+    writes::Counted,
 };
 
 /// What a batch asks the sink for. Owned, so that a sink may hand it to its own thread.
@@ -88,8 +89,8 @@ pub struct StandingKey {
     pub ordered_by: Option<u32>,
     /// The row that is kept in `parked` as what stands, where the version says [`StandingKind::Kept`].
     pub kept: Option<Kept>,
-    /// The lane that counted the change which stands, where that is another one. Known of rows that have parents.
-    pub counted_by: Option<Arc<str>>,
+    /// Who counts the change which stands. Known of rows that have parents.
+    pub counted: Counted,
     /// Set where the row is not as we wrote it, or is gone although we wrote it: the application did that.
     pub local: Option<LocalWrite>,
 }

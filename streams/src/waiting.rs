@@ -4,7 +4,7 @@
 //! and a sequence. The lane that keeps it releases it, in stream order, through a batch like any other. Where a table
 //! is paused is said here too, since that is what most of them wait for.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
     names::NameId,
@@ -87,6 +87,8 @@ pub struct Waiting {
     pub parked_at: Micros,
     /// How often it was released in vain.
     pub attempts: u32,
+    /// The lane that counts it as parked, where that is another one: its table went from lane to lane.
+    pub counted_by: Option<Arc<str>>,
     /// [`WaitingWrite::change`], where it was asked for.
     pub change: Vec<u8>,
 }

@@ -128,9 +128,40 @@ pub struct VersionWrite {
     pub row: Touch,
     /// The order columns that a tombstone or absence keeps, as a JSON object of canonical text forms.
     pub ordered_by: Option<String>,
-    /// Whether this lane counts the change that stands, and the sink is to remember it: of tables with parents, where a
-    /// change of another lane may take the row out. Else what the sink remembers stays.
-    pub counted: bool,
+    /// Who counts the change that stands, where the sink is to remember it: of tables with parents, whose changes may take
+    /// the row out. `None`: what the sink remembers stays.
+    pub counted: Option<Counted>,
+}
+
+/// In which ledger the change that stands is counted, and as what while its row is in the sink.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Counted {
+    /// The lane; `None`: the one that reads or writes this.
+    pub by: Option<Arc<str>>,
+    /// As merged; else as applied.
+    pub merged: bool,
+}
+
+/// Behind the lane's name in `version.counted_by`: the change is counted as merged. A lane's name has no blank.
+pub(crate) const MERGED: &str = " merged";
+
+impl Counted {
+    /// What `version.counted_by` says to lane `ours`.
+    pub(crate) fn read(text: &str, ours: &str) -> Self {
+        let lane = text.strip_suffix(MERGED);
+        let (lane, merged) = (lane.unwrap_or(text), lane.is_some());
+        Counted { by: (lane != ours).then(|| lane.into()), merged }
+    }
+
+    /// The lane, where lane `ours` writes it.
+    pub(crate) fn lane<'a>(&'a self, ours: &'a str) -> &'a str {
+        self.by.as_deref().unwrap_or(ours)
+    }
+
+    /// What stands behind its name.
+    pub(crate) fn mark(&self) -> &'static str {
+        if self.merged { MERGED } else { "" }
+    }
 }
 
 /// What a batch does to the row of a version, and so what the sink knows the row by afterwards.

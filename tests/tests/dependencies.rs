@@ -203,6 +203,41 @@ async fn postgres_kept_rows_outlive_the_process() {
     kept_rows_outlive_the_process("durable_postgres", Kind::Postgres).await;
 }
 
+/// More rows would go with a parent than may in one transaction: the lane stops with nothing written, until they may.
+async fn more_than_may_leave_at_once(name: &str, kind: Kind) {
+    let scene = scene(name, kind).await;
+    let tracks: Vec<Change> = (1..=4).map(|id: i64| track(10 + id.unsigned_abs(), id, Some(1))).collect();
+    let mut all = vec![album(1, 1)];
+    all.extend(tracks);
+    scene.publish(&all).await;
+    scene.run().await;
+    scene.write(&format!("leaving = 3\n{}", family()));
+    scene.publish(&[no_album(20, 1), album(21, 2)]).await;
+    let stopped = scene.call(&["run", "--until-caught-up"]).await;
+    assert_eq!(stopped.code, Some(1), "{stopped:?}");
+    let told = "more than 3 rows would leave the sink with rows of table albums, limits.leaving is 3";
+    assert!(
+        stopped.stderr.contains(told) && stopped.stderr.contains("raise limits.leaving"),
+        "{}",
+        stopped.stderr
+    );
+    assert_eq!(names(&scene).await.len(), 5, "all of it is as it was");
+    scene.write(&format!("leaving = 4\n{}", family()));
+    scene.run().await;
+    assert_eq!(names(&scene).await, ["album 21"]);
+    assert_eq!(ledger(&scene).await, counts([("applied", 2), ("deleted", 1), ("orphaned", 4)]));
+}
+
+#[tokio::test]
+async fn sqlite_more_than_may_leave_at_once() {
+    more_than_may_leave_at_once("leaving_sqlite", Kind::Sqlite).await;
+}
+
+#[tokio::test]
+async fn postgres_more_than_may_leave_at_once() {
+    more_than_may_leave_at_once("leaving_postgres", Kind::Postgres).await;
+}
+
 /// A row whose place another has taken since: the sink cannot take it in when its parent comes.
 async fn a_row_that_cannot_come_in_stays_beside(name: &str, kind: Kind) {
     const TABLES: &str = "CREATE TABLE albums (id bigint PRIMARY KEY NOT NULL, name text);

@@ -148,6 +148,40 @@ fn names(line: &str, library: &str) -> bool {
     code.contains(&format!("{library}::")) || code.contains(&format!("use {library}"))
 }
 
+/// What `docs/guarantees.md` names as the tests of a promise: functions (`..`: all that begin so), files and folders.
+#[test]
+fn the_tests_that_promises_name_are_there() {
+    let page = fs::read_to_string(project_root().join("docs/guarantees.md")).unwrap_or_default();
+    let sources = sources();
+    let is_there = |name: &str| {
+        let begins = name.strip_suffix("..").map(|begin| format!("fn {begin}"));
+        let ([call, generic], [file, folder]) =
+            ([format!("fn {name}("), format!("fn {name}<")], [format!("/{name}.rs"), format!("{name}/")]);
+        sources.iter().any(|test| match &begins {
+            Some(begin) => test.text.contains(begin),
+            None => {
+                let path = format!("/{}", test.path);
+                let is_place = path.ends_with(&file) || path.ends_with(&format!("/{name}"));
+                is_place
+                    || path.contains(&format!("/{folder}"))
+                    || test.text.contains(&call)
+                    || test.text.contains(&generic)
+            }
+        })
+    };
+    let rows: Vec<&str> = page.lines().filter(|l| l.starts_with("| ") && l.contains(" | **")).collect();
+    assert_eq!(rows.len(), 13, "a row for each promise");
+    let mut faults = Vec::new();
+    for row in rows {
+        let last = row.trim_end_matches([' ', '|']).rsplit(" | ").next().unwrap_or_default();
+        let named: Vec<&str> = last.split('`').skip(1).step_by(2).collect();
+        assert!(!named.is_empty(), "no test: {row}");
+        let missing = named.into_iter().filter(|name| !is_there(name));
+        faults.extend(missing.map(|name| format!("docs/guarantees.md: there is no test {name}")));
+    }
+    none(faults);
+}
+
 #[test]
 fn the_rules_themselves_are_read_as_meant() {
     assert!(names("use wasmtime::Engine;", "wasmtime") && names("let e: wasmtime::Error;", "wasmtime"));

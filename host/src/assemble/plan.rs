@@ -62,6 +62,7 @@ pub(super) fn plan(
         names,
         clock_skew_us: i64::try_from(pipeline.limits.clock_skew.as_micros()).unwrap_or(i64::MAX),
         value_bytes: usize::try_from(pipeline.limits.value_bytes).unwrap_or(usize::MAX),
+        leaving_max: pipeline.limits.leaving,
     })
 }
 

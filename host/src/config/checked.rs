@@ -137,6 +137,8 @@ pub struct Limits {
     pub parked_rows: u64,
     /// How long a row is kept beside.
     pub parked_age: Duration,
+    /// Rows that may leave the sink with their parents in one transaction, at least 1.
+    pub leaving: u32,
     /// Bytes of one payload.
     pub value_bytes: u64,
     /// How far a commit time may be ahead of the stream's time.

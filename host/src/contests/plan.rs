@@ -51,5 +51,6 @@ pub(super) fn plan(head: &Head, tables: &[BoundTable], set: &PluginSet) -> Plan 
         names: Arc::new(names),
         clock_skew_us: 0,
         value_bytes: VALUE_BYTES,
+        leaving_max: u32::MAX,
     }
 }

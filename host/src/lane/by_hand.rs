@@ -1,6 +1,8 @@
 //! What an operator asked for of what the lane keeps beside: carried out between two batches, each in a transaction of
 //! its own, so that it never races with the lane. What cannot be done is refused with the reason, and stays kept.
 
+use std::sync::Arc;
+
 use reconverge_streams::{
     by_hand::{Hand, Order},
     disposition::Disposition,
@@ -60,8 +62,12 @@ impl Ordered {
             if order.waits_on_time {
                 let id = WaitingId { sequence: order.sequence, table: row.0, key: row.1 };
                 resolved.writes.released.push(id);
-                resolved.writes.reclassified.push((Disposition::Parked, Disposition::DeadLettered, 1));
-                resolved.reclassified.push((order.table, Disposition::Parked, Disposition::DeadLettered));
+                let (from, to) = (Disposition::Parked, Disposition::DeadLettered);
+                match &order.counted_by {
+                    Some(lane) => resolved.writes.elsewhere.push((Arc::clone(lane), from, to)),
+                    None => resolved.writes.reclassified.push((from, to, 1)),
+                }
+                resolved.reclassified.push((order.table, from, to));
             } else if !resolved.discarded.contains(&row) {
                 // It went in or was replaced meanwhile.
                 continue;
@@ -186,4 +192,37 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
 
 fn id(order: &Order) -> WaitingId {
     WaitingId { sequence: order.sequence, table: order.table, key: order.key.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use reconverge_streams::position::Position;
+
+    use super::*;
+
+    /// Another lane's batch may put the row in, or replace it, between the look and the transaction.
+    #[test]
+    fn a_row_that_went_in_before_it_was_discarded_leaves_no_letter() {
+        let order = Order {
+            table: TableId(0),
+            key: vec![1],
+            sequence: 7,
+            waits_on_time: false,
+            hand: Hand::Discard,
+            by: "ann".into(),
+            note: None,
+            subject: None,
+            source: None,
+            position: Position::default(),
+            counted_by: None,
+            kept: b"{}".to_vec(),
+        };
+        let ordered = Ordered::new(&[order]);
+        let mut resolved = Resolved::default();
+        ordered.settle(&mut resolved);
+        assert_eq!(resolved.writes.dead, []);
+        resolved.discarded.push((TableId(0), vec![1]));
+        ordered.settle(&mut resolved);
+        assert_eq!(resolved.writes.dead.len(), 1);
+    }
 }

@@ -23,7 +23,7 @@ use super::{
     Lane, LaneError,
     ahead::{Decoded, Judged},
     by_hand::Ordered,
-    follow,
+    follow, leaving,
     left_out::{leave_out, still_unwritable},
     released::Released,
 };
@@ -356,6 +356,10 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
                 families.push(family.clone());
             }
             decided.learn(family);
+        }
+        if let Some(table) = decided.leaves_too_many() {
+            claim.abandon().await;
+            return Err(leaving::too_many(&self.plan, table));
         }
         Ok(Decided { resolved: decided.close(), generation, from, asked, standing, families })
     }

@@ -15,6 +15,7 @@ mod retry;
 mod ends;
 mod error;
 mod follow;
+mod leaving;
 mod left_out;
 mod pace;
 mod holes;

@@ -113,7 +113,12 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
                 }
                 looked_at = Some(Instant::now());
             }
-            if reading.until.is_reached(claim.checkpoint().scanned.max(claim.checkpoint().sequence)) {
+            let (sequence, scanned) = (claim.checkpoint().sequence, claim.checkpoint().scanned);
+            if reading.until.is_reached(scanned.max(sequence)) {
+                if sequence < scanned {
+                    // Others' messages behind the last batch, which was told of them.
+                    claim.idle(scanned).await?;
+                }
                 return Ok(());
             }
             let is_full = self.is_over_limit(claim).await?;

@@ -1,7 +1,11 @@
 //! A release: changes that waited, put together as a batch of their own. They stand in stream order and move no
-//! checkpoint, since they were counted when they began to wait: their counts move instead.
+//! checkpoint, since they were counted when they began to wait: their counts move instead, in the ledger of the lane that
+//! counted them.
 
-use std::collections::HashMap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use reconverge_streams::{
     disposition::{Counts, Disposition},
@@ -24,22 +28,32 @@ pub(super) struct Released {
     /// Changes that were to be released too and could not be written.
     tried: Vec<WaitingId>,
     stored: Vec<Stored>,
+    /// Message by message: the lane that counted its changes, where that is another one.
+    counted_by: Vec<Option<Arc<str>>>,
+    /// How many changes each lane has counted; under `None` this one.
+    due: BTreeMap<Option<Arc<str>>, u64>,
 }
 
 impl Released {
     /// Of what the sink keeps, the changes of these ids, in order.
     pub(super) fn of(kept: &[Waiting], ids: &[WaitingId], tried: &[WaitingId]) -> Self {
-        let mut stored: Vec<Stored> = Vec::new();
+        let (mut stored, mut counted_by) = (Vec::<Stored>::new(), Vec::new());
+        let mut due = BTreeMap::new();
         for waiting in kept.iter().filter(|waiting| ids.contains(&waiting.id)) {
             let sequence = waiting.id.sequence;
+            *due.entry(waiting.counted_by.clone()).or_default() += 1;
             let Some(read) = Stored::read(sequence, &waiting.change) else { continue };
             // Both halves of a key change are in one message.
             let is_known = stored.last().is_some_and(|last| last.delivery.sequence == sequence);
             if !(is_known && read.passage == Passage::Whole) {
                 stored.push(read);
+                counted_by.push(waiting.counted_by.clone());
             }
         }
-        Released { ids: ids.to_vec(), tried: tried.to_vec(), stored }
+        if due.keys().all(Option::is_none) {
+            counted_by.clear();
+        }
+        Released { ids: ids.to_vec(), tried: tried.to_vec(), stored, counted_by, due }
     }
 
     /// The changes, decoded by the table as it is now. The checkpoint stays at `sequence`.
@@ -47,6 +61,7 @@ impl Released {
         let deliveries = self.stored.iter().map(|stored| stored.delivery.clone()).collect();
         let mut batch = decoder.decode(Pulled { deliveries, scanned: sequence });
         (batch.through, batch.scanned) = (sequence, sequence);
+        batch.counted_by.clone_from(&self.counted_by);
         batch
     }
 
@@ -103,14 +118,25 @@ impl Released {
         writes.tried.clone_from(&self.tried);
         writes.events.clear();
         resolved.events.clear();
-        let writes = &mut resolved.writes;
-        let counts = std::mem::take(&mut writes.counts);
-        let moves = counts.present().filter(|(to, _)| *to != Disposition::Parked);
-        writes.reclassified.extend(moves.map(|(to, n)| (Disposition::Parked, to, n)));
-        // A key change of which not even the key can be told any more is one dead letter, and was two changes.
-        let missing = (self.ids.len() as u64).saturating_sub(counts.sum());
-        if missing > 0 {
-            writes.reclassified.push((Disposition::Parked, Disposition::DeadLettered, missing));
+        let elsewhere = std::mem::take(&mut resolved.elsewhere);
+        let mut here = std::mem::take(&mut resolved.writes.counts);
+        elsewhere.values().for_each(|counts| here.take_out(counts));
+        for (lane, due) in &self.due {
+            let counts = lane.as_ref().map_or(here, |lane| elsewhere.get(lane).copied().unwrap_or_default());
+            // A key change of which not even the key can be told any more is one dead letter, and was two changes.
+            let missing = (Disposition::DeadLettered, due.saturating_sub(counts.sum()));
+            for (to, n) in
+                counts.present().chain([missing]).filter(|&(to, n)| to != Disposition::Parked && n > 0)
+            {
+                let from = Disposition::Parked;
+                match lane {
+                    Some(lane) => {
+                        let moves = (0..n).map(|_| (Arc::clone(lane), from, to));
+                        resolved.writes.elsewhere.extend(moves);
+                    }
+                    None => resolved.writes.reclassified.push((from, to, n)),
+                }
+            }
         }
         for (table, counts) in std::mem::take(&mut resolved.counts) {
             let Some(table) = table else { continue };

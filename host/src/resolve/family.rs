@@ -26,7 +26,7 @@ use super::{
     orphans::Orphan,
     state::{Hidden, InSink, KeyState, Stands},
     table::{Fate, TableResolver},
-    tree::Told,
+    tree::{Leaving, Told},
 };
 
 /// Where the walk is.
@@ -42,6 +42,8 @@ pub(super) struct Walk<'a> {
     unwritable: Option<&'a HashSet<RowKey>>,
     /// The row that goes in by hand, whatever its parents are.
     put_in: Option<&'a RowKey>,
+    /// Rows that leave with their parents.
+    pub(super) leaving: Leaving,
     /// Of a table that names itself: what was asked in an earlier round.
     pub(super) told: Told,
 }
@@ -82,7 +84,7 @@ impl<'a> Walk<'a> {
 
     /// What has to be asked next; `None` when all is known.
     pub(super) fn next(&mut self, plan: &Plan, tables: &mut [TableResolver<'_>]) -> Option<FamilyWanted> {
-        while self.table < tables.len() {
+        while self.table < tables.len() && self.leaving.too_many().is_none() {
             let asked = match self.step {
                 Step::AsChild => FamilyWanted {
                     parents: self.parents(tables),
@@ -105,6 +107,10 @@ impl<'a> Walk<'a> {
         let asked = std::mem::take(&mut self.asked);
         for ((table, keys), presences) in asked.parents.into_iter().zip(family.parents) {
             self.known.extend(keys.keys.into_iter().map(|key| (table, key)).zip(presences));
+        }
+        let id = tables[self.table].table.id;
+        if self.step == Step::AsParent && !self.leaving.may(tables, id, &family.children, plan) {
+            return;
         }
         for relatives in family.waiting.into_iter().chain(family.children) {
             if let Some(table) = tables.iter_mut().find(|t| t.table.id == relatives.table) {
@@ -270,8 +276,7 @@ impl<'a> Walk<'a> {
         is_kept && rows.contains(&(child.table.id, child.key_at(place).to_vec()))
     }
 
-    /// What a table as a parent has to ask: who waited for rows that come, or now stand as gone, and who names rows
-    /// that leave.
+    /// What a parent has to ask: who waited for rows that come or now stand as gone, and who names rows that leave.
     fn kin(&mut self, plan: &Plan, parent: &TableResolver<'_>) -> FamilyWanted {
         let (mut asked, id) = (FamilyWanted::default(), parent.table.id);
         if plan.children(id).next().is_none() {
@@ -295,6 +300,7 @@ impl<'a> Walk<'a> {
             asked.waiting.push((id, waited_for));
         }
         if !leaves.keys.is_empty() {
+            asked.children_max = Some(plan.leaving_max);
             for (child, columns) in plan.children(id) {
                 let (columns, parents) = (columns.to_vec(), leaves.clone());
                 asked.children.push(ChildrenWanted { child, columns, parent: id, parents });

@@ -49,7 +49,7 @@ use reconverge_streams::{
 };
 
 use crate::{
-    batch::{Batch, ItemKind, Refusal},
+    batch::{Batch, Item, ItemKind, Refusal},
     plan::Plan,
     stages::{Prepared, Stages},
 };
@@ -63,6 +63,8 @@ pub struct Resolved {
     pub writes: Writes,
     /// Dispositions by table, for metrics and the report of a run; messages without a table under `None`.
     pub counts: HashMap<Option<TableId>, Counts>,
+    /// Of these, what another lane counted when it came, by that lane.
+    pub elsewhere: BTreeMap<Arc<str>, Counts>,
     /// Changes counted in an earlier batch whose fate is another now, by table.
     pub reclassified: Vec<(TableId, Disposition, Disposition)>,
     /// Rows that the application wrote and the batch met.
@@ -111,6 +113,14 @@ pub struct ByHand {
 }
 
 impl Resolved {
+    /// A change is counted; in another lane's ledger, where that lane has counted it before.
+    fn count(&mut self, batch: &Batch, item: &Item, table: Option<TableId>, disposition: Disposition) {
+        self.counts.entry(table).or_default().add(disposition);
+        if let Some(lane) = batch.counted_by(item) {
+            self.elsewhere.entry(Arc::clone(lane)).or_default().add(disposition);
+        }
+    }
+
     /// The row that came or left through its parent, where the index is not that of a change.
     #[must_use]
     pub fn relative(&self, blamed: ChangeIndex) -> Option<&RowKey> {
@@ -204,6 +214,13 @@ impl Decided<'_> {
         self.walk.learn(family, self.plan, &mut self.tables);
     }
 
+    /// With rows of this table more leave the sink than may in one transaction ([`Plan::leaving_max`]). Nothing more is asked
+    /// then, and nothing must be written.
+    #[must_use]
+    pub fn leaves_too_many(&self) -> Option<TableId> {
+        self.walk.leaving.too_many()
+    }
+
     /// Everything as writes.
     #[must_use]
     pub fn close(self) -> Resolved {
@@ -240,14 +257,14 @@ fn settle_messages(batch: &Batch, plan: &Plan, resolved: &mut Resolved) {
         match &item.kind {
             ItemKind::Change(..) => {}
             ItemKind::Settled(disposition) => {
-                resolved.counts.entry(None).or_default().add(*disposition);
+                resolved.count(batch, item, None, *disposition);
                 resolved.repeats_told_by_window += u64::from(*disposition == Disposition::Duplicate);
             }
             ItemKind::Held(table, disposition) => {
-                resolved.counts.entry(Some(*table)).or_default().add(*disposition);
+                resolved.count(batch, item, Some(*table), *disposition);
             }
             ItemKind::Refused(refusal) => {
-                resolved.counts.entry(refusal.table).or_default().add(Disposition::DeadLettered);
+                resolved.count(batch, item, refusal.table, Disposition::DeadLettered);
                 let may_keep = refused::may_keep_undecoded(plan, refusal.table);
                 resolved.writes.dead.push(refused::dead_letter(batch, item, refusal, None, may_keep));
             }

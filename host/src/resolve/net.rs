@@ -8,7 +8,7 @@ use reconverge_streams::{
     disposition::Disposition,
     standing::StandingKey,
     text,
-    writes::{ChangeIndex, Deletes, KeptWrite, TableWrites, Touch, Upserts, VersionWrite},
+    writes::{ChangeIndex, Counted, Deletes, KeptWrite, TableWrites, Touch, Upserts, VersionWrite},
 };
 
 use crate::{batch::Batch, plan::Rule, stages::RowRef};
@@ -42,7 +42,7 @@ pub(super) fn close(mut table: TableResolver<'_>, batch: &Batch, resolved: &mut 
                 version: state.version(),
                 row: row.map_or(Touch::No, |(set, row)| Touch::Written(set, row)),
                 ordered_by: ordered_by(&table, state),
-                counted: state.set_by.is_some() && !table.table.depends_on.is_empty(),
+                counted: counted(&table, state, batch),
             });
         }
     }
@@ -183,18 +183,18 @@ fn keep(table: &TableResolver<'_>, place: usize, state: &KeyState, batch: &Batch
     if let (Some(was), false) = (was, stays) {
         resolved.writes.unkept.push(key());
         let unset = state.hidden.as_ref().filter(|_| state.set_by.is_none());
-        let gone = if state.discarded { Disposition::DeadLettered } else { Disposition::Applied };
+        let gone = if state.discarded { Disposition::DeadLettered } else { state.counts_as() };
         let to = unset.map_or(gone, |h| fate(h.orphaned));
         reclassify(table, was.counted_by.as_ref(), fate(was.orphaned), to, resolved);
     }
     if state.orphan.is_some() && state.set_by.is_none() && was.is_none() && !state.local {
-        let counted_by = state.counted_by.as_ref();
-        reclassify(table, counted_by, Disposition::Applied, Disposition::DeadLettered, resolved);
+        let counted_by = state.counted.by.as_ref();
+        reclassify(table, counted_by, state.counts_as(), Disposition::DeadLettered, resolved);
     }
     let (Some(hidden), Some(row), false) = (&state.hidden, state.stands.live(), stays) else { return };
     if state.set_by.is_none() && was.is_none() && !state.local {
-        let counted_by = state.counted_by.as_ref();
-        reclassify(table, counted_by, Disposition::Applied, fate(hidden.orphaned), resolved);
+        let counted_by = state.counted.by.as_ref();
+        reclassify(table, counted_by, state.counts_as(), fate(hidden.orphaned), resolved);
     }
     resolved.writes.kept.push(kept_write(table, place, state, row, hidden, batch));
 }
@@ -241,11 +241,21 @@ fn kept_write(
         sequence: delivery.map_or(batch.through, |d| d.sequence),
         subject: delivery.or(batch.deliveries.last()).map(|d| d.subject.clone()),
         counted_by: match &state.was_kept {
-            _ if state.set_by.is_some() => None,
+            _ if change.is_some() => {
+                change.and_then(|c| batch.counted_by(&batch.items[c.item as usize])).cloned()
+            }
             Some(was) => was.counted_by.clone(),
-            None => state.counted_by.clone(),
+            None => state.counted.by.clone(),
         },
     }
+}
+
+/// Who counts the change that set what stands, where its row may go and come with a parent. Asked before `park`: that of a
+/// row which is kept beside counts so once it comes in.
+fn counted(table: &TableResolver<'_>, state: &KeyState, batch: &Batch) -> Option<Counted> {
+    let row = state.set_by.filter(|_| !table.table.depends_on.is_empty())? as usize;
+    let by = batch.counted_by(&batch.items[table.batch.changes[row].item as usize]).cloned();
+    Some(Counted { by, merged: matches!(table.fates[row], Fate::Done(Disposition::Merged)) })
 }
 
 /// The change that set a row which is kept beside is parked, or orphaned.
@@ -260,12 +270,14 @@ fn park(table: &mut TableResolver<'_>) {
 
 /// Dispositions, dead letters, and what else the fates say.
 fn account(table: &TableResolver<'_>, batch: &Batch, resolved: &mut Resolved) {
-    let counts = resolved.counts.entry(Some(table.table.id)).or_default();
+    let id = Some(table.table.id);
+    resolved.counts.entry(id).or_default();
     for (row, fate) in table.fates.iter().enumerate() {
         let change = &table.batch.changes[row];
+        let item = &batch.items[change.item as usize];
         match fate {
             Fate::Done(disposition) => {
-                counts.add(*disposition);
+                resolved.count(batch, item, id, *disposition);
                 if matches!(disposition, Disposition::Applied | Disposition::Merged | Disposition::Deleted) {
                     resolved.writes.committed_at = resolved.writes.committed_at.max(Some(change.at));
                 }
@@ -278,8 +290,8 @@ fn account(table: &TableResolver<'_>, batch: &Batch, resolved: &mut Resolved) {
             }
             Fate::Refused(refusal) => {
                 let too_old = refusal.code == too_old::CODE;
-                counts.add(if too_old { Disposition::TooOld } else { Disposition::DeadLettered });
-                let item = &batch.items[change.item as usize];
+                let disposition = if too_old { Disposition::TooOld } else { Disposition::DeadLettered };
+                resolved.count(batch, item, id, disposition);
                 let may_keep = table.prepared.residency_passed[row];
                 let generation = Some(resolved.writes.generation).filter(|_| is_plugin(refusal.stage));
                 let dead = refused::dead_letter(batch, item, refusal, generation, may_keep);

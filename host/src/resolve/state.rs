@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use reconverge_streams::{
+    disposition::Disposition,
     names::NameId,
     position::{Micros, Position, Seen},
     standing::{StandingKey, StandingKind, Version},
     table::TableId,
+    writes::Counted,
 };
 use smallvec::SmallVec;
 
@@ -91,8 +93,8 @@ pub(super) struct KeyState {
     pub(super) was_kept: Option<Box<WasKept>>,
     /// Beside what stands a row is still kept that does not: the application wrote another into the sink.
     pub(super) displaced: Option<Box<WasKept>>,
-    /// The lane that counted the change which stood when the transaction began, where that is another one.
-    pub(super) counted_by: Option<Arc<str>>,
+    /// Who counts the change which stood when the transaction began, and as what while its row is in the sink.
+    pub(super) counted: Counted,
     /// The row stands and is not in the sink: the parent that is missing.
     pub(super) hidden: Option<Hidden>,
     /// What stood was discarded: by hand, or because its parent does not come.
@@ -148,7 +150,7 @@ impl KeyState {
             set_by: None,
             was_kept: None,
             displaced: None,
-            counted_by: None,
+            counted: Counted::default(),
             hidden: None,
             discarded: false,
             orphan: None,
@@ -161,7 +163,7 @@ impl KeyState {
     /// ordered its order value went with it, so nothing stands.
     pub(super) fn load(key: &StandingKey, region: NameId, deletes: Deletes) -> Self {
         let mut state = KeyState { in_sink: InSink::No, ..KeyState::unknown(region) };
-        state.counted_by.clone_from(&key.counted_by);
+        state.counted.clone_from(&key.counted);
         let standing = |row| RowRef { arena: Arena::Standing, row };
         if let Some(version) = &key.version {
             state.seen.clone_from(&version.seen);
@@ -207,6 +209,11 @@ impl KeyState {
             state.at = None;
         }
         state
+    }
+
+    /// As what the change which stood counts while its row is in the sink.
+    pub(super) fn counts_as(&self) -> Disposition {
+        if self.counted.merged { Disposition::Merged } else { Disposition::Applied }
     }
 
     fn deleted_locally(&mut self, region: NameId, at: Option<Micros>) {

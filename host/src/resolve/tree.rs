@@ -8,18 +8,61 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use reconverge_streams::family::{ChildrenWanted, Presence};
+use reconverge_streams::{
+    family::{ChildrenWanted, Presence, Relatives},
+    table::TableId,
+};
 
 use super::{
     family::{Walk, keys, named, parent_key},
     state::{Hidden, InSink},
     table::TableResolver,
 };
-use crate::stages::{Arena, RowRef};
+use crate::{
+    plan::Plan,
+    stages::{Arena, RowRef},
+};
 
 /// How many levels of rows that come in one transaction takes: those below are found by the next sweep, as their parent
-/// stands by then. Rows that leave go with all that is below them, whatever it costs.
+/// stands by then. Rows that leave go with all that is below them ([`Leaving`]).
 pub(super) const LEVELS_MAX: u32 = 1000;
+
+/// How many rows of the sink leave because their parents do. They cannot go in parts: from the top down a row would be there
+/// without its parent, and from the bottom up the change that lets the top go would have to wait for transactions in
+/// which rows are missing whose parents are there (ADR 0033). So there is a bound, past which nothing is written.
+#[derive(Debug, Default)]
+pub(super) struct Leaving {
+    rows: usize,
+    too_many: Option<TableId>,
+}
+
+impl Leaving {
+    /// Takes note of the rows that leave with rows of `parent`; false where that is more than the plan allows.
+    pub(super) fn may(
+        &mut self,
+        tables: &[TableResolver<'_>],
+        parent: TableId,
+        children: &[Relatives],
+        plan: &Plan,
+    ) -> bool {
+        let most = plan.leaving_max as usize;
+        for of in children {
+            let known = tables.iter().find(|table| table.table.id == of.table);
+            let is_new = |key: &&Vec<u8>| known.is_none_or(|table| table.place(key).is_none());
+            self.rows += of.keys.iter().filter(is_new).count();
+            // An answer that is so long was cut.
+            if self.rows > most || of.keys.len() > most {
+                self.too_many = Some(parent);
+            }
+        }
+        self.too_many.is_none()
+    }
+
+    /// With rows of which table more leave than may.
+    pub(super) fn too_many(&self) -> Option<TableId> {
+        self.too_many
+    }
+}
 
 /// What was asked of the table in earlier rounds.
 #[derive(Debug, Default)]

@@ -121,6 +121,7 @@ fn plan(tables: &[BoundTable], set: &PluginSet) -> Plan {
         names: Arc::new(names),
         clock_skew_us: 0,
         value_bytes: 1 << 20,
+        leaving_max: u32::MAX,
     }
 }
 

@@ -25,6 +25,7 @@ impl MemoryClaim {
                     subject: row.subject.clone(),
                     source: name(&row.source),
                     position: row.position,
+                    counted_by: self.elsewhere(&row.counted_by),
                     kept: row.row.clone().into_bytes(),
                 })
             });
@@ -42,6 +43,7 @@ impl MemoryClaim {
                 subject: None,
                 source: name(&change.source),
                 position: change.position,
+                counted_by: self.elsewhere(&change.counted_by),
                 kept: change.change.clone(),
             })
         });

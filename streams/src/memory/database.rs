@@ -23,6 +23,7 @@ use crate::{
     standing::StandingKind,
     table::{ColumnShape, TableShape},
     waiting::Why,
+    writes::Counted,
 };
 
 /// A database that several sinks may share, as processes share a server.
@@ -126,8 +127,8 @@ pub(super) struct Remembered {
     pub ordered_by: Option<String>,
     /// The stamp of the row as we wrote it.
     pub stamp: Option<u64>,
-    /// The lane that counted the change which stands.
-    pub counted_by: Option<Arc<str>>,
+    /// Who counts the change which stands, by its name.
+    pub counted: Option<Counted>,
 }
 
 /// What an operator asked for, or why it could not be done (then without a hand).
@@ -171,6 +172,8 @@ pub(super) struct WaitingChange {
     pub moved: Option<Vec<u8>>,
     pub parked_at: Micros,
     pub attempts: u32,
+    /// The lane in whose ledger it counts as parked.
+    pub counted_by: Arc<str>,
     pub change: Vec<u8>,
 }
 

@@ -44,7 +44,9 @@ impl MemoryClaim {
             }
         }
         for wanted in &asked.children {
-            children.entry(wanted.child).or_default().extend(self.children_of(state, wanted));
+            let most = asked.children_max.map_or(usize::MAX, |most| most as usize + 1);
+            let found = self.children_of(state, wanted).into_iter().take(most);
+            children.entry(wanted.child).or_default().extend(found);
         }
         Ok(Family {
             parents: asked.parents.iter().map(presences).collect(),

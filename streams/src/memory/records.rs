@@ -246,7 +246,7 @@ fn waiting_record(
         waits_table: None,
         waits_key: None,
         lane: lane.clone(),
-        counted_by: lane.clone(),
+        counted_by: waiting.counted_by.to_string(),
         sequence: *sequence,
         source: waiting.source.to_string(),
         epoch: waiting.position.epoch,

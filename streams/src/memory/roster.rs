@@ -110,7 +110,7 @@ impl Roster for MemorySink {
     }
 }
 
-/// Gates and kept rows go with their tables.
+/// Gates and what is kept go with their tables; it stays in the ledger of the lane that counted it.
 fn carry(state: &mut Contents, switch: &Switch) {
     for lane in &switch.gates_dropped {
         state.gates.retain(|(of, _), _| of != lane);
@@ -124,6 +124,13 @@ fn carry(state: &mut Contents, switch: &Switch) {
             .iter_mut()
             .filter(|((table, _), kept)| *table == moved.table && kept.lane == moved.from);
         kept.for_each(|(_, kept)| kept.lane.clone_from(&moved.to));
+        let waiting = std::mem::take(&mut state.waiting).into_iter();
+        state.waiting = waiting
+            .map(|((lane, sequence, table, key), change)| {
+                let goes = lane == moved.from && table == moved.table;
+                ((if goes { moved.to.clone() } else { lane }, sequence, table, key), change)
+            })
+            .collect();
     }
     state.since.extend(switch.since.iter().cloned());
 }

@@ -34,7 +34,7 @@ use crate::{
     table::{TableId, TableShape},
     text,
     waiting::{Aside, Depth, Paused, Waiting, WaitingWanted},
-    writes::Writes,
+    writes::{Counted, Writes},
 };
 
 /// A sink on a database in memory.
@@ -315,7 +315,7 @@ impl MemoryClaim {
     }
 
     /// A lane, where it is another one.
-    fn elsewhere(&self, lane: &Arc<str>) -> Option<Arc<str>> {
+    pub(super) fn elsewhere(&self, lane: &Arc<str>) -> Option<Arc<str>> {
         Some(Arc::clone(lane)).filter(|lane| **lane != *self.checkpoint.lane)
     }
 
@@ -358,8 +358,10 @@ impl MemoryClaim {
             if asked.versions {
                 let local = is_local(row.map(|r| r.stamp), remembered);
                 standing.local = local.then_some(LocalWrite { at: None });
-                standing.counted_by =
-                    remembered.and_then(|r| r.counted_by.as_ref()).and_then(|lane| self.elsewhere(lane));
+                if let Some(of) = remembered.and_then(|r| r.counted.as_ref()) {
+                    let by = of.by.as_ref().and_then(|lane| self.elsewhere(lane));
+                    standing.counted = Counted { by, merged: of.merged };
+                }
                 standing.version = remembered.and_then(|r| version(names, r));
                 if remembered.is_some_and(|r| r.standing == StandingKind::Kept) {
                     standing.kept = self.kept(state, shape, key, &mut found.rows);

@@ -33,6 +33,7 @@ pub(super) fn write(state: &mut Contents, request: &ClaimRequest, writes: &Write
             parked_at,
             asked: None,
             attempts: 0,
+            counted_by: lane.as_str().into(),
             change: change.change.clone(),
         };
         state.waiting.insert(place(&change.id), stored);
@@ -60,6 +61,7 @@ impl MemoryClaim {
                 moved: stored.moved.clone(),
                 parked_at: stored.parked_at,
                 attempts: stored.attempts,
+                counted_by: self.elsewhere(&stored.counted_by),
                 change: if with_bytes { stored.change.clone() } else { Vec::new() },
             })
         };

@@ -20,7 +20,7 @@ use crate::{
     standing::StandingKind,
     table::{TableId, TableShape},
     text,
-    writes::{ChangeIndex, DeadLetter, Decision, TableWrites, Touch, Writes},
+    writes::{ChangeIndex, Counted, DeadLetter, Decision, TableWrites, Touch, Writes},
 };
 
 /// Writes all that a batch decided into the contents; on an error they are of no use any more.
@@ -126,8 +126,9 @@ fn remember(state: &mut Contents, request: &ClaimRequest, part: &TableWrites, st
         let at = (table.clone(), write.key.clone());
         let remembered = state.versions.get(&at);
         let before = remembered.and_then(|r| r.stamp);
-        let ours = write.counted.then(|| lane.as_str().into());
-        let counted_by = ours.or_else(|| remembered.and_then(|r| r.counted_by.clone()));
+        let by = |of: &Counted| Counted { by: Some(of.lane(&lane).into()), merged: of.merged };
+        let counted = write.counted.as_ref().map(by);
+        let counted = counted.or_else(|| remembered.and_then(|r| r.counted.clone()));
         let v = &write.version;
         let stamp = match write.row {
             Touch::No => before,
@@ -144,7 +145,7 @@ fn remember(state: &mut Contents, request: &ClaimRequest, part: &TableWrites, st
                 clock: v.clock.clone(),
                 ordered_by: write.ordered_by.clone(),
                 stamp: stamp.filter(|_| v.standing == StandingKind::Row),
-                counted_by,
+                counted,
             },
         );
     }

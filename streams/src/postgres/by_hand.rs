@@ -17,6 +17,7 @@ use super::{
     claim::{Facts, PostgresClaim},
     params::Param,
     records::{lanes_of, unsigned},
+    standing,
 };
 
 impl PostgresClaim {
@@ -24,7 +25,7 @@ impl PostgresClaim {
     pub(super) async fn read_orders(&mut self) -> Result<Vec<Order>, NotBegun> {
         let sql = format!(
             "SELECT sequence, target, key, why, asked, asked_by, note, subject, source, epoch, commit_position, ordinal, \
-             change FROM reconverge.parked WHERE lane = $1::text AND asked IS NOT NULL \
+             change, coalesce(counted_by, lane) FROM reconverge.parked WHERE lane = $1::text AND asked IS NOT NULL \
              ORDER BY sequence, target, key LIMIT {ORDERS_MAX}"
         );
         let lane = self.facts.lane.clone();
@@ -76,6 +77,7 @@ fn order(facts: &Facts, row: &Row) -> Result<Option<Order>, Unlike> {
             commit: int(10)?.cast_unsigned(),
             ordinal: int(11)?.cast_unsigned(),
         },
+        counted_by: standing::elsewhere(cells::raw(row, 13)?, &facts.lane)?,
         kept: cells::raw(row, 12)?.unwrap_or_default().to_vec(),
     }))
 }

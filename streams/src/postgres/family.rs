@@ -182,7 +182,7 @@ impl PostgresClaim {
                     about.push(None);
                 }
                 What::Children { child, columns, .. } => {
-                    let sql = self.facts.target(child).naming(columns, parent);
+                    let sql = self.facts.target(child).naming(columns, parent, wanted.children_max);
                     let statement = self.session.prepare(&sql).await.map_err(of_table)?;
                     calls.push(Call { statement, params: cells() });
                     about.push(looked_at);

@@ -45,10 +45,11 @@ pub(super) type Xmins<'a> = &'a (dyn Fn(usize, u32, u32) -> u32 + Sync);
 /// All statements, the checkpoint's last.
 pub(super) fn statements<'a>(batch: &Batch<'a>, next: &'a Checkpoint, xmins: Xmins<'_>) -> Vec<Outgoing<'a>> {
     let mut out = versions::statements(batch, xmins);
+    // First what goes: a change that waited may leave a row that is kept, under the same position and sequence.
+    out.extend(waiting::statements(batch));
     out.extend(kept::statements(batch));
     out.extend(ledger::taken(&batch.open.taken_over));
     out.extend(ledger::moved(batch.writes));
-    out.extend(waiting::statements(batch));
     out.extend(decisions(batch));
     out.extend(dead(batch));
     out.extend(closed(batch));

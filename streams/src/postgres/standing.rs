@@ -16,6 +16,7 @@ use crate::{
     standing::{LocalWrite, StandingKey, StandingKind, StandingTable, Version, Wanted, WantedTable},
     table::TableId,
     text,
+    writes::Counted,
 };
 
 use super::{
@@ -198,7 +199,8 @@ pub(super) fn read(found: &Found<'_>, ids: &Ids) -> Result<Read, Unlike> {
         known[at].place = cells::raw(row, PLACE)?.map(cells::place).transpose()?;
         ours[at] = (xid(row, ROW_XMIN)?, cells::raw(row, ROW_DIGEST)?.map(cells::int).transpose()?);
         key.version = Some(version(row, ids)?);
-        key.counted_by = elsewhere(cells::raw(row, COUNTED_BY)?, found.lane)?;
+        let counted = cells::raw(row, COUNTED_BY)?.map(cells::utf8).transpose()?;
+        key.counted = counted.map(|text| Counted::read(text, found.lane)).unwrap_or_default();
         if let Some(kept) = cells::raw(row, ORDERED_BY)? {
             let from = table.rows.rows();
             text::from_json(shape, &wanted.order_columns, cells::utf8(kept)?, &mut table.rows)

@@ -158,8 +158,9 @@ impl Target {
         format!("SELECT u.ord FROM {from} JOIN {} t ON {on}", self.ident)
     }
 
-    /// The key columns of the rows that name one of some parents by `columns`. Parameters: the parents' key columns.
-    pub(super) fn naming(&self, columns: &[usize], parent: &Target) -> String {
+    /// The key columns of the rows that name one of some parents by `columns`, one more than `most`. Parameters: the parents'
+    /// key columns.
+    pub(super) fn naming(&self, columns: &[usize], parent: &Target, most: Option<u32>) -> String {
         let key: Vec<String> = self
             .shape
             .key
@@ -173,7 +174,8 @@ impl Target {
             .map(|(at, (&c, &k))| format!("t.{} = {}", self.columns[c].ident, parent.value(at, k)))
             .collect();
         let from = parent.unnest(&parent.shape.key, false);
-        format!("SELECT {} FROM {from} JOIN {} t ON {}", key.join(", "), self.ident, on.join(" AND "))
+        let limit = most.map_or_else(String::new, |most| format!(" LIMIT {}", u64::from(most) + 1));
+        format!("SELECT {} FROM {from} JOIN {} t ON {}{limit}", key.join(", "), self.ident, on.join(" AND "))
     }
 
     /// Fails where one of the keys is no value of its column's type.

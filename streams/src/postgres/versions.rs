@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use crate::{
     columns::{Column, State},
     logical::Logical,
-    writes::Touch,
+    writes::{Counted, Touch},
 };
 
 use super::{
@@ -60,7 +60,7 @@ pub(super) fn statements<'a>(batch: &Batch<'a>, xmins: Xmins<'_>) -> Vec<Outgoin
     let mut out = Vec::new();
     let (mut packed, mut scratch) = (Vec::new(), Vec::new());
     for (t, table) in batch.writes.tables.iter().enumerate() {
-        let mut groups: BTreeMap<(Mode, bool), Group> = BTreeMap::new();
+        let mut groups: BTreeMap<(Mode, Option<&Counted>), Group> = BTreeMap::new();
         let mut lookup = batch.open.of(table.table);
         for write in &table.versions {
             let known = lookup.known(&write.key);
@@ -69,7 +69,7 @@ pub(super) fn statements<'a>(batch: &Batch<'a>, xmins: Xmins<'_>) -> Vec<Outgoin
                 Some(_) => Mode::Insert,
                 None => Mode::Upsert,
             };
-            let group = groups.entry((mode, write.counted)).or_insert_with(Group::new);
+            let group = groups.entry((mode, write.counted.as_ref())).or_insert_with(Group::new);
             group.keys.push_bytes(&write.key);
             group.standing.push_bytes(&[write.version.standing.letter() as u8]);
             group.origin.push_int(i64::from(batch.ids.number(write.version.origin)));
@@ -93,7 +93,7 @@ pub(super) fn statements<'a>(batch: &Batch<'a>, xmins: Xmins<'_>) -> Vec<Outgoin
             group.places.extend(known.and_then(|known| known.place));
         }
         if !table.gate.is_empty() {
-            let group = groups.entry((Mode::Upsert, false)).or_insert_with(Group::new);
+            let group = groups.entry((Mode::Upsert, None)).or_insert_with(Group::new);
             group.keys.push_bytes(&gate_key(batch.lane));
             group.standing.push_bytes(b"g");
             group.origin.push_int(0);
@@ -107,7 +107,7 @@ pub(super) fn statements<'a>(batch: &Batch<'a>, xmins: Xmins<'_>) -> Vec<Outgoin
         }
         let target = batch.targets[table.table.index()].id;
         out.extend(groups.into_iter().map(|((mode, counted), group)| {
-            version_rows(target, mode, counted.then_some(batch.lane), group)
+            version_rows(target, mode, counted.map(|of| (of.lane(batch.lane), of.mark())), group)
         }));
     }
     out
@@ -187,8 +187,13 @@ impl<'a> Statement<'a> {
     }
 }
 
-/// `counted_by` is the lane's name, where it is to be remembered.
-fn version_rows<'a>(target: i16, mode: Mode, counted_by: Option<&'a str>, group: Group) -> Outgoing<'a> {
+/// `counted_by` is a lane's name and what stands behind it, where it is to be remembered.
+fn version_rows<'a>(
+    target: i16,
+    mode: Mode,
+    counted_by: Option<(&'a str, &'static str)>,
+    group: Group,
+) -> Outgoing<'a> {
     let mut made = Statement { params: vec![Param::Int2(target)], arrays: Vec::new(), names: Vec::new() };
     made.array("standing", Param::Own(group.standing, Wire::Char), Wire::Char);
     let mut columns = vec![("standing", "u.standing".to_owned())];
@@ -200,9 +205,9 @@ fn version_rows<'a>(target: i16, mode: Mode, counted_by: Option<&'a str>, group:
         made.column("ordered_by", group.ordered_by, Wire::Jsonb),
     ]);
     columns.extend(seen::ARRAYS.map(|name| (name, "NULL".to_owned())));
-    if let Some(lane) = counted_by {
+    if let Some((lane, mark)) = counted_by {
         made.params.push(Param::Text(lane));
-        columns.push(("counted_by", format!("${}::text", made.params.len())));
+        columns.push(("counted_by", format!("${}::text || '{mark}'", made.params.len())));
     }
     let set = |columns: &[(&str, String)]| -> String {
         let set: Vec<String> = columns.iter().map(|(name, value)| format!("{name} = {value}")).collect();

@@ -21,6 +21,7 @@ use super::{
     params::Param,
     records::TABLE_NAME,
     sidecar::{Batch, Outgoing, insert, ints, packed},
+    standing,
     travel::Wire,
 };
 
@@ -92,7 +93,7 @@ impl PostgresClaim {
         };
         let sql = format!(
             "SELECT sequence, target, key, why, until_at, source, epoch, commit_position, ordinal, parked_at, attempts, \
-             {change}, waits_key FROM reconverge.parked WHERE lane = $1::text AND why IN ('paused', 'skew') {which} \
+             {change}, waits_key, coalesce(counted_by, lane) FROM reconverge.parked WHERE lane = $1::text AND why IN ('paused', 'skew') {which} \
              ORDER BY sequence, target, key"
         );
         let lane = self.facts.lane.clone();
@@ -178,6 +179,7 @@ fn waiting(facts: &Facts, row: &Row) -> Result<Option<Waiting>, Unlike> {
         attempts: u32::try_from(needed(10)?).unwrap_or_default(),
         change: cells::raw(row, 11)?.unwrap_or_default().to_vec(),
         moved: cells::raw(row, 12)?.map(<[u8]>::to_vec),
+        counted_by: standing::elsewhere(cells::raw(row, 13)?, &facts.lane)?,
     }))
 }
 

@@ -15,7 +15,7 @@ use crate::{
 /// What is asked for of the lane's.
 pub(super) fn read(conn: &Connection, lane: &Lane) -> rusqlite::Result<Vec<Order>> {
     let sql = "SELECT sequence, target, key, why, asked, asked_by, note, subject, source, epoch, commit_position, ordinal,
-               change FROM reconverge_parked WHERE lane = ?1 AND asked IS NOT NULL ORDER BY sequence, target, key LIMIT ?2";
+               change, coalesce(counted_by, lane) FROM reconverge_parked WHERE lane = ?1 AND asked IS NOT NULL ORDER BY sequence, target, key LIMIT ?2";
     let mut statement = conn.prepare_cached(sql)?;
     let mut rows = statement.query((&lane.name, ORDERS_MAX))?;
     let mut found = Vec::new();
@@ -46,6 +46,7 @@ fn order(
         subject: row.get(7)?,
         source: lane.source_name(conn, row.get(8)?)?,
         position: Position { epoch: row.get(9)?, commit: unsigned(row, 10)?, ordinal: unsigned(row, 11)? },
+        counted_by: lane.elsewhere(Some(row.get_ref(13)?.as_str()?)),
         kept: row.get(12)?,
     })
 }

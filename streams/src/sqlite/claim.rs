@@ -324,9 +324,10 @@ fn write(
     let digests = rows::write(conn, lane, writes)?;
     let sidecar = |e: rusqlite::Error| row::batch_error(&e, None);
     write_versions(conn, lane, writes, &digests).map_err(sidecar)?;
+    // First what goes: a change that waited may leave a row that is kept, under the same position and sequence.
+    waiting::write(conn, lane, writes, now).map_err(sidecar)?;
     kept::write(conn, lane, writes, now).map_err(sidecar)?;
     ledger::write(conn, writes).map_err(sidecar)?;
-    waiting::write(conn, lane, writes, now).map_err(sidecar)?;
     history::write(conn, lane, writes, now).map_err(sidecar)?;
     events::write(conn, lane, writes, now).map_err(sidecar)?;
     epochs::write(conn, lane, writes, now).map_err(sidecar)?;

@@ -34,7 +34,8 @@ pub(super) fn read(conn: &Connection, lane: &Lane, asked: &FamilyWanted) -> Resu
     family.waiting = relatives(conn, lane, waiting)?;
     let mut children: BTreeMap<TableId, BTreeSet<Vec<u8>>> = BTreeMap::new();
     for wanted in &asked.children {
-        let found = children_of(conn, lane, wanted).map_err(|e| of_table(wanted.child, e))?;
+        let most = asked.children_max.map_or(usize::MAX, |most| most as usize + 1);
+        let found = children_of(conn, lane, wanted, most).map_err(|e| of_table(wanted.child, e))?;
         children.entry(wanted.child).or_default().extend(found);
     }
     family.children = relatives(conn, lane, children)?;
@@ -103,8 +104,13 @@ fn waiting_for(
     Ok(found)
 }
 
-/// Canonical keys of the rows that name one of the parents.
-fn children_of(conn: &Connection, lane: &Lane, wanted: &ChildrenWanted) -> rusqlite::Result<Vec<Vec<u8>>> {
+/// Canonical keys of the rows that name one of the parents, at most so many.
+fn children_of(
+    conn: &Connection,
+    lane: &Lane,
+    wanted: &ChildrenWanted,
+    most: usize,
+) -> rusqlite::Result<Vec<Vec<u8>>> {
     let (child, parent) = (lane.table(wanted.child), lane.table(wanted.parent));
     let term = |(i, &c): (usize, &usize)| format!("{} = ?{}", quote(&child.shape.columns[c].name), i + 1);
     let terms: Vec<String> = wanted.columns.iter().enumerate().map(term).collect();
@@ -115,7 +121,9 @@ fn children_of(conn: &Connection, lane: &Lane, wanted: &ChildrenWanted) -> rusql
     for i in 0..wanted.parents.keys.len() {
         standing::bind_key(&mut statement, parent, &wanted.parents.cells, i, &mut scratch)?;
         let mut rows = statement.raw_query();
-        while let Some(row) = rows.next()? {
+        while found.rows() < most
+            && let Some(row) = rows.next()?
+        {
             standing::push_row(row, child, &mut found)?;
         }
     }

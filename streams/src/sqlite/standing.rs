@@ -77,7 +77,7 @@ pub(super) fn read_table(
             let local = is_local(digest.as_ref(), remembered.as_ref());
             standing.local = local.then_some(LocalWrite { at: None });
             standing.ordered_by = order_columns(asked, table, remembered.as_ref(), &mut found.rows);
-            standing.counted_by = remembered.as_ref().and_then(|r| r.counted_by.clone());
+            standing.counted = remembered.as_ref().map(|r| r.counted.clone()).unwrap_or_default();
             standing.version = remembered.map(|r| r.version);
             if standing.version.as_ref().is_some_and(|v| v.standing == StandingKind::Kept) {
                 standing.kept = kept::read(conn, lane, table, key, &mut found.rows).map_err(of_sidecar)?;

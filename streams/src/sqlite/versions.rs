@@ -1,7 +1,7 @@
 //! Version rows: what the sidecar remembers of a key, read and written one prepared statement at a time inside
 //! the batch's transaction. Arrays are JSON text, as in all of the sidecar.
 
-use std::{fmt::Write, sync::Arc};
+use std::fmt::Write;
 
 use rusqlite::{CachedStatement, Connection, Row, types::Null};
 use smallvec::SmallVec;
@@ -10,7 +10,7 @@ use super::{cells::Digest, lane::Lane};
 use crate::{
     position::{Position, Seen},
     standing::{StandingKind, Version},
-    writes::VersionWrite,
+    writes::{Counted, VersionWrite},
 };
 
 /// The letter of a lane's gate over a table without versions.
@@ -40,8 +40,8 @@ pub(super) struct Remembered {
     pub digest: Option<Vec<u8>>,
     /// The order columns of a tombstone or an absence.
     pub ordered_by: Option<String>,
-    /// The lane that counted the change which stands, where that is another one.
-    pub counted_by: Option<Arc<str>>,
+    /// Who counts the change which stands.
+    pub counted: Counted,
 }
 
 /// Reads version rows.
@@ -77,7 +77,10 @@ impl<'c> Reader<'c> {
             },
             digest: row.get(9)?,
             ordered_by: row.get(11)?,
-            counted_by: lane.elsewhere(row.get_ref(12)?.as_str_or_null().map_err(rusqlite::Error::from)?),
+            counted: match row.get_ref(12)?.as_str_or_null().map_err(rusqlite::Error::from)? {
+                Some(text) => Counted::read(text, &lane.name),
+                None => Counted::default(),
+            },
         }))
     }
 
@@ -159,7 +162,8 @@ impl<'c> Writer<'c> {
         s.raw_bind_parameter(12, digest.map(|d| &d[..]))?;
         s.raw_bind_parameter(13, version.clock.as_deref())?;
         s.raw_bind_parameter(14, write.ordered_by.as_deref())?;
-        s.raw_bind_parameter(15, write.counted.then_some(&*lane.name))?;
+        let counted = write.counted.as_ref().map(|of| format!("{}{}", of.lane(&lane.name), of.mark()));
+        s.raw_bind_parameter(15, counted)?;
         s.raw_execute().map(|_| ())
     }
 

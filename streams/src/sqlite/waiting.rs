@@ -76,7 +76,7 @@ pub(super) fn read(conn: &Connection, lane: &Lane, asked: &WaitingWanted) -> rus
     };
     let sql = format!(
         "SELECT sequence, target, key, why, until_at, source, epoch, commit_position, ordinal, parked_at, attempts, {change},
-         waits_key
+         waits_key, coalesce(counted_by, lane)
          FROM reconverge_parked WHERE lane = ?1 AND why IN ('paused', 'skew') {which} ORDER BY sequence, target, key"
     );
     let mut statement = conn.prepare_cached(&sql)?;
@@ -115,6 +115,7 @@ fn waiting(
         attempts: row.get(10)?,
         change: row.get(11)?,
         moved: row.get(12)?,
+        counted_by: lane.elsewhere(Some(row.get_ref(13)?.as_str()?)),
     })
 }
 

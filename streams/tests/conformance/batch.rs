@@ -10,7 +10,7 @@ use reconverge_streams::{
     position::Seen,
     sink::{Claim, Sink},
     standing::{Standing, StandingKind, Version, Wanted},
-    writes::{Deletes, KeptWrite, TableWrites, Touch, Upserts, VersionWrite, Writes},
+    writes::{Counted, Deletes, KeptWrite, TableWrites, Touch, Upserts, VersionWrite, Writes},
 };
 
 use crate::{
@@ -25,9 +25,9 @@ pub struct Batch<'w, F: Fixture> {
     changes: u32,
     parts: BTreeMap<usize, Part>,
     versions: bool,
+    /// Who counts what stands, where the sink is to remember it.
+    pub counted: Option<Counted>,
     /// Events to ask for.
-    /// Whether the sink is to remember which lane counts what stands.
-    pub counted: bool,
     pub events: Vec<Event>,
     pub writes: Writes,
 }
@@ -45,7 +45,7 @@ impl<'w, F: Fixture> Batch<'w, F> {
     /// An empty one that begins behind `from`.
     pub fn new(world: &'w World<F>, from: u64) -> Self {
         let (parts, writes) = (BTreeMap::new(), Writes::default());
-        Batch { world, from, changes: 0, parts, versions: true, counted: false, events: Vec::new(), writes }
+        Batch { world, from, changes: 0, parts, versions: true, counted: None, events: Vec::new(), writes }
     }
 
     /// For tables with one writer: no version rows.
@@ -114,7 +114,7 @@ impl<'w, F: Fixture> Batch<'w, F> {
             version,
             row: Touch::No,
             ordered_by: ordered_by.map(String::from),
-            counted: false,
+            counted: None,
         };
         let part = self.parts.entry(table).or_default();
         part.versions.push((write, None));
@@ -142,7 +142,13 @@ impl<'w, F: Fixture> Batch<'w, F> {
         });
         let part = self.parts.entry(table).or_default();
         let row = Touch::No;
-        let write = VersionWrite { key: key_bytes, version, row, ordered_by: None, counted: true };
+        let write = VersionWrite {
+            key: key_bytes,
+            version,
+            row,
+            ordered_by: None,
+            counted: Some(Counted::default()),
+        };
         part.versions.push((write, None));
         part.keys.push(key.iter().map(|k| (*k).to_owned()).collect());
     }
@@ -203,7 +209,7 @@ impl<'w, F: Fixture> Batch<'w, F> {
             version: self.world.version(standing, n),
             row: Touch::No,
             ordered_by: None,
-            counted: self.counted,
+            counted: self.counted.clone(),
         })
     }
 }

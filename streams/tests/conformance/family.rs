@@ -258,6 +258,7 @@ pub async fn a_parent_of_several_columns<F: Fixture>() {
     batch.run(&mut claim).await;
     let parents = world.keys(0, &[&["1", "eu"], &["1", "us"]]);
     let wanted = FamilyWanted {
+        children_max: None,
         parents: vec![(id(0), parents)],
         waiting: Vec::new(),
         children: vec![ChildrenWanted {

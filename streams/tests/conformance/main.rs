@@ -16,6 +16,7 @@ mod foreseen;
 mod values;
 mod sidecar;
 mod family;
+mod leaving;
 mod ledger;
 mod waiting;
 mod epochs;
@@ -133,16 +134,19 @@ macro_rules! every_case {
                 what_was_counted_before_moves
                 family_without_a_batch_is_refused
                 kept_rows_are_listed_and_counted;
+            leaving: rows_that_name_a_parent_are_read_up_to_a_bound;
             ledger: a_row_that_another_lane_brings_in_moves_in_the_ledger_of_its_own
                 what_another_lane_moved_goes_before_what_the_lane_moves_itself
                 a_lane_that_is_claimed_has_what_was_moved_meanwhile
                 a_batch_that_was_given_up_moves_nothing_elsewhere
                 a_late_owner_takes_no_moves
                 who_counted_a_row_is_remembered
-                a_table_that_moves_to_another_lane_leaves_what_was_counted;
+                a_table_that_moves_to_another_lane_leaves_what_was_counted
+                a_change_that_waits_on_time_goes_with_its_table_and_stays_counted;
             waiting: changes_wait_in_the_order_of_their_sequences
                 one_position_may_wait_twice
                 a_released_change_is_gone
+                a_released_change_may_leave_a_row_that_is_kept
                 a_change_that_was_tried_in_vain_is_counted
                 what_waits_is_of_its_own_lane
                 waiting_changes_are_listed_and_counted

@@ -109,6 +109,29 @@ pub async fn a_released_change_is_gone<F: Fixture>() {
     assert_eq!(world.rows(AUDIO).await, texts(&[&[Some("2"), Some("two")]]));
 }
 
+/// Decided, its row waits for a parent: of the same key, position and sequence as the change that waited.
+pub async fn a_released_change_may_leave_a_row_that_is_kept<F: Fixture>() {
+    let world = with_waiting::<F>().await;
+    let mut claim = world.claim().await;
+    let from = claim.checkpoint().sequence;
+    let change = write(&world, waiting_id(&world, TEXT, "1", 2), Why::Paused);
+    let mut batch = world.batch(from);
+    batch.keep(TEXT, &["1"], r#"{"id":1,"audio":7,"body":"one"}"#, (AUDIO, &["7"]), false);
+    let (mut wanted, mut writes) = batch.done();
+    wanted.from = from;
+    writes.through = from;
+    writes.counts = Default::default();
+    (writes.kept[0].position, writes.kept[0].source) = (change.position, change.source);
+    writes.kept[0].sequence = change.id.sequence;
+    writes.released.push(change.id);
+    claim.begin(wanted).await.expect("ours");
+    claim.commit(writes).await.expect("a good batch");
+    assert_eq!(sequences(&mut claim).await, [1, 3]);
+    let query = Query { limit: 9, word: Some("parent".into()), ..Query::default() };
+    let kept = world.sink.parked(&query).await.expect("a list");
+    assert_eq!(kept.iter().map(|kept| kept.sequence).collect::<Vec<_>>(), [2]);
+}
+
 pub async fn a_change_that_was_tried_in_vain_is_counted<F: Fixture>() {
     let world = with_waiting::<F>().await;
     let mut claim = world.claim().await;

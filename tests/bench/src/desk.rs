@@ -118,6 +118,7 @@ pub(crate) fn plan(
         names: Arc::new(names),
         clock_skew_us: i64::MAX / 4,
         value_bytes: 16 << 20,
+        leaving_max: u32::MAX,
     }
 }
 

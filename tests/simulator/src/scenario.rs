@@ -100,6 +100,25 @@ impl Scenario {
         }
     }
 
+    /// The scenario with rows of its first table that the application writes, at random moments; none where that table has
+    /// parents, which the application would have to respect, or nobody names its rows. What waits for such a row is looked
+    /// for by the lanes themselves, so that all is as it must be a while later.
+    #[must_use]
+    pub fn with_local_parents(mut self) -> Option<Scenario> {
+        if self.tables.len() < 2 || !self.tables[0].parents.is_empty() || self.tables[1].parents.is_empty() {
+            return None;
+        }
+        let mut random = Random::new(!self.seed);
+        for n in 0..1 + i64::try_from(random.below(4)).unwrap() {
+            let (id, mark) = (random.cell(6), 1_000_000 + n);
+            let row = vec![Some(id), None, None, Some(random.cell(5)), Some(mark), Some(mark), Some(0)];
+            let at = usize::try_from(random.below(self.steps.len() as u64 + 1)).unwrap();
+            let event = Event::Local { table: 0, row };
+            self.steps.insert(at, Step { pause_ms: random.below(2_000), event });
+        }
+        Some(self)
+    }
+
     /// The scenario of a seed.
     #[must_use]
     pub fn of(seed: u64) -> Scenario {

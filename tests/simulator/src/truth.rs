@@ -9,6 +9,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use reconverge_oracle::{Fate, Message, Oracle, Row};
@@ -21,14 +22,21 @@ use tokio::sync::Notify;
 
 use crate::{
     place::{Place, kept},
-    scenario::{REGION, Scenario},
+    scenario::{Event, REGION, Scenario},
     sink::{Looking, Witness},
 };
+
+/// How often, and how long after each other, is looked at what the lanes have to find by themselves: longer than a process
+/// that died is waited for.
+const LOOKS: u32 = 120;
+const LOOK: Duration = Duration::from_secs(1);
 
 /// See the module.
 pub struct Truth<P: Place> {
     place: Arc<P>,
     tables: usize,
+    /// The application writes rows that others wait for: all is as it must be when the lanes have looked.
+    is_late: bool,
     known: Mutex<Known>,
     /// Everything was published and has a disposition.
     done: Notify,
@@ -68,7 +76,10 @@ impl<P: Place> Truth<P> {
             lanes: (0..scenario.partitions).map(|p| (p, LaneKnown::default())).collect(),
             wrong: None,
         };
-        Truth { place, tables: scenario.tables.len(), known: Mutex::new(known), done: Notify::new() }
+        let has_family = scenario.tables.iter().any(|table| !table.parents.is_empty());
+        let is_local = scenario.steps.iter().any(|step| matches!(step.event, Event::Local { .. }));
+        let is_late = has_family && is_local;
+        Truth { place, tables: scenario.tables.len(), is_late, known: Mutex::new(known), done: Notify::new() }
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -100,6 +111,12 @@ impl<P: Place> Truth<P> {
     /// Ends when all is done, or something is wrong.
     pub async fn ended(&self) {
         self.done.notified().await;
+        for _ in 0..LOOKS {
+            if !self.is_late || self.wrong().is_some() || self.difference().await.is_none() {
+                return;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     /// The first thing that was wrong.
@@ -116,11 +133,16 @@ impl<P: Place> Truth<P> {
 
     /// Compares what the sink holds with what the oracle says.
     pub async fn compare(&self) {
+        if let Some(wrong) = self.difference().await {
+            self.accuse(wrong);
+        }
+    }
+
+    async fn difference(&self) -> Option<String> {
         let rows = self.place.rows(self.tables).await;
         let expected = self.known().oracle.visible();
         if rows != expected {
-            self.accuse(format!("in the sink: {rows:?}\n     must be: {expected:?}"));
-            return;
+            return Some(format!("in the sink: {rows:?}\n     must be: {expected:?}"));
         }
         let sink = self.place.sink().await;
         // What is kept and what is counted, of one moment.
@@ -140,11 +162,7 @@ impl<P: Place> Truth<P> {
         } else {
             Some(format!("kept beside: {rows:?}\n    must be: {expected:?}"))
         };
-        let wrong = wrong.or_else(|| ledger(&known, &found, &checkpoints));
-        drop(known);
-        if let Some(wrong) = wrong {
-            self.accuse(wrong);
-        }
+        wrong.or_else(|| ledger(&known, &found, &checkpoints))
     }
 
     fn end_if_done(&self) {
@@ -257,7 +275,7 @@ impl<P: Place> Witness for Truth<P> {
 
     fn look(&self) -> Looking<'_> {
         Box::pin(async {
-            if self.place.is_exact() {
+            if self.place.is_exact() && !self.is_late {
                 self.compare().await;
             }
         })

@@ -97,6 +97,48 @@ async fn promise_01_each_change_is_counted_in_its_own_lane_postgres() {
     each_change_is_counted_in_its_own_lane("ledgers_postgres", Kind::Postgres).await;
 }
 
+/// Changes whose clocks are ahead, of a table that then goes to another lane: released or discarded there, counted where
+/// they came, and so are the rows that they make and that wait for a parent.
+async fn what_waited_on_time_is_counted_where_it_came(name: &str, kind: Kind) {
+    let scene = Scene::new(name, kind, TABLES).await;
+    scene.write(&rules("", "", ""));
+    let now = i64::try_from(std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_micros()).unwrap();
+    let ahead = |id| track(u64::try_from(id).unwrap(), id, 1).with("at", json!(now + 3_600_000_000));
+    let after = async |changes: &[Change]| {
+        scene.publish(changes).await;
+        scene.run().await;
+        ledgers(&scene).await
+    };
+    assert_eq!(after(&[ahead(1), ahead(2), ahead(3)]).await, ["main: parked 3"]);
+    scene.write(&(rules("", "lane = \"tails\"", "") + "\n[[lane]]\nname = \"tails\"\n"));
+    scene.call(&["lanes", "move"]).await.done();
+    let shown = scene.call(&["parked", "show", "tracks", "1"]).await.done().stdout;
+    assert!(shown.contains("counted by") && shown.contains("/main/0"), "{shown}");
+    for (hand, id) in [("release", "1"), ("discard", "2"), ("release", "3")] {
+        scene.call(&["parked", hand, "tracks", id, "--wait", "0", "--by", "ann"]).await.done();
+    }
+    assert_eq!(after(&[]).await, ["main: dead-lettered 1, parked 2", "tails: "]);
+    assert_eq!(names(&scene).await, Vec::<String>::new());
+    assert_eq!(after(&[album(4, 1)]).await, ["main: applied 3, dead-lettered 1", "tails: "]);
+    assert_eq!(names(&scene).await, ["albums 4", "tracks 1", "tracks 3"]);
+    let gone = Change::delete("east", 5, "albums", json!({"id": 1}), Value::Null);
+    let left = after(&[gone]).await;
+    assert_eq!(left, ["main: applied 1, dead-lettered 1, deleted 1, orphaned 2", "tails: "]);
+    // A change of its own comes to the new lane, and loses against the one whose clock was ahead.
+    let counted = after(&[track(6, 1, 1).with("at", json!(now))]).await;
+    assert_eq!(counted[1], "tails: kept-current 1");
+}
+
+#[tokio::test]
+async fn promise_01_what_waited_on_time_is_counted_where_it_came_sqlite() {
+    what_waited_on_time_is_counted_where_it_came("ahead_moved_sqlite", Kind::Sqlite).await;
+}
+
+#[tokio::test]
+async fn promise_01_what_waited_on_time_is_counted_where_it_came_postgres() {
+    what_waited_on_time_is_counted_where_it_came("ahead_moved_postgres", Kind::Postgres).await;
+}
+
 /// While all lanes run: the lane that counted a row takes over what another moved, so that its own checkpoint says it.
 #[tokio::test]
 async fn a_running_lane_takes_over_what_others_moved() {

@@ -86,6 +86,49 @@ async fn a_changed_plan_is_refused_and_moved_postgres() {
     a_changed_plan("plan_postgres", Kind::Postgres).await;
 }
 
+/// Changes of a paused table go along to its new lane, which decides them; counted they stay where they came.
+async fn what_waits_goes_along(name: &str, kind: Kind) {
+    let scene = Scene::new(name, kind, TABLES).await;
+    let rules = |lane| {
+        format!("{LEASE}{}{}", table("goods", "max:version", "main"), table("notes", "max:version", lane))
+    };
+    scene.write(&rules("main"));
+    scene.call(&["run", "--until-caught-up"]).await.done();
+    scene.call(&["tables", "pause", "notes"]).await.done();
+    scene
+        .publish(&[write("notes", 1, 5), write("goods", 1, 1), write("notes", 2, 1), write("notes", 1, 6)])
+        .await;
+    scene.run().await;
+    let ledgers = async || -> Vec<_> {
+        let audit = scene.audit().await;
+        assert!(audit.balanced && audit.lanes.iter().all(|lane| lane.delivered == lane.sum), "{audit:?}");
+        audit.lanes.into_iter().map(|lane| lane.dispositions.into_iter().collect::<Vec<_>>()).collect()
+    };
+    let counts =
+        |list: &[(&str, u64)]| list.iter().map(|(word, n)| ((*word).to_owned(), *n)).collect::<Vec<_>>();
+    assert_eq!(ledgers().await, [counts(&[("applied", 1), ("parked", 3)])]);
+    scene.write(&(rules("bulk") + "[[lane]]\nname = \"bulk\"\n"));
+    scene.call(&["lanes", "move"]).await.done();
+    // A later one of a key that waits is counted by the new lane.
+    scene.publish(&[write("notes", 2, 3)]).await;
+    scene.run().await;
+    assert_eq!(ledgers().await, [counts(&[("parked", 1)]), counts(&[("applied", 1), ("parked", 3)])]);
+    scene.call(&["tables", "resume", "notes"]).await.done();
+    scene.run().await;
+    assert_eq!(scene.column("SELECT version FROM notes ORDER BY id").await, ["6", "3"]);
+    assert_eq!(ledgers().await, [counts(&[("applied", 1)]), counts(&[("applied", 4)])]);
+}
+
+#[tokio::test]
+async fn promise_01_what_waits_goes_along_and_stays_counted_sqlite() {
+    what_waits_goes_along("along_sqlite", Kind::Sqlite).await;
+}
+
+#[tokio::test]
+async fn promise_01_what_waits_goes_along_and_stays_counted_postgres() {
+    what_waits_goes_along("along_postgres", Kind::Postgres).await;
+}
+
 /// One lane is far behind when its process dies: the move runs it by the old plan up to the other, then switches.
 #[tokio::test]
 async fn a_move_brings_lanes_together_first() {

@@ -30,6 +30,7 @@ impl Checker<'_> {
             linger: Duration::from_millis(u64::from(limits.batch.linger_ms)),
             parked_rows: limits.parked.rows,
             parked_age: limits.parked.age.duration,
+            leaving: limits.leaving.get(),
             value_bytes: limits.value_bytes.bytes,
             clock_skew: limits.clock_skew.duration,
             retry: self.retry(&limits.retry),

@@ -20,6 +20,9 @@ pub(in crate::config) struct Limits {
     pub in_flight: At<Size>,
     /// How much may be kept beside. Over it the lane stops pulling, and alarms.
     pub parked: Parked,
+    /// Rows that may leave the sink in one transaction because their parents do, theirs included. Over it the lane stops,
+    /// with nothing of the batch written: they cannot go in parts, as no row may be there without its parent.
+    pub leaving: NonZeroU32,
     /// The longest payload that is decoded; a longer one is dead-lettered.
     pub value_bytes: At<Size>,
     /// How far a commit time may be ahead of the stream's own time; a change that is further ahead waits.
@@ -40,6 +43,7 @@ impl Default for Limits {
             batch: Batch::default(),
             in_flight: At::nowhere(Size::mib(64)),
             parked: Parked::default(),
+            leaving: NonZeroU32::new(1_000_000).expect("a million is not zero"),
             value_bytes: At::nowhere(Size::mib(16)),
             clock_skew: Period::seconds(10),
             retry: At::nowhere(Retry::default()),

@@ -66,7 +66,15 @@ pub(super) fn decoder(tables: Vec<TablePlan>, options: Options) -> Decoder {
     let by_source_name = (0..).zip(&tables).map(|(i, t)| (t.source_name.clone(), TableId(i))).collect();
     let tables = (0..).zip(tables).map(|(i, t)| TablePlan { id: TableId(i), ..t }).collect();
     Decoder::new(
-        Arc::new(Plan { tables, by_source_name, region, names, clock_skew_us: 0, value_bytes: 1 << 20 }),
+        Arc::new(Plan {
+            tables,
+            by_source_name,
+            region,
+            names,
+            clock_skew_us: 0,
+            value_bytes: 1 << 20,
+            leaving_max: u32::MAX,
+        }),
         options,
     )
 }

@@ -34,20 +34,28 @@ use crate::{
     batch::{Batch, Change, Item, ItemKind, Op, Refusal},
     plan::{Parent, Plan, Rule, TablePlan},
     resolve::{LeftOut, decide, keys, tree::LEVELS_MAX},
-    stages::{Contests, Passed, Prepared, PreparedTable, Rulings, Stages},
+    stages::{Contests, Passed, Prepared, PreparedTable, Ruling, Rulings, Stages, Verdict},
 };
 
 const TABLES: [&str; 3] = ["a", "b", "c"];
 
-struct NoPlugins;
+struct Marks;
 
-impl Stages for NoPlugins {
+impl Stages for Marks {
     fn prepare(&mut self, _: &mut Batch, _: &Plan) -> Prepared {
         Prepared::default()
     }
 
-    fn merge(&mut self, _: &Contests<'_>) -> Rulings {
-        Rulings::default()
+    /// Where a table asks: a mark of its own in place of the incoming one.
+    fn merge(&mut self, contests: &Contests<'_>) -> Rulings {
+        let mut written = Columns::new([Logical::Int]);
+        let mut rulings = Vec::new();
+        for row in 0..u32::try_from(contests.rows.len()).unwrap() {
+            written.columns[0].push_int(-1);
+            written.end_row();
+            rulings.push(Ruling { verdict: Verdict::Write(row), archive: false, reason: None });
+        }
+        Rulings { rulings, reasons: Vec::new(), written, written_columns: vec![3] }
     }
 }
 
@@ -71,19 +79,20 @@ fn plan(trees: bool) -> Plan {
         names,
         clock_skew_us: 0,
         value_bytes: 1 << 20,
+        leaving_max: u32::MAX,
     }
 }
 
 /// The engine with the memory sink.
-struct World {
+pub(super) struct World {
     trees: bool,
-    plan: Plan,
+    pub(super) plan: Plan,
     database: MemoryDatabase,
-    claim: MemoryClaim,
+    pub(super) claim: MemoryClaim,
 }
 
 impl World {
-    async fn new(trees: bool) -> Self {
+    pub(super) async fn new(trees: bool) -> Self {
         let (plan, database) = (plan(trees), MemoryDatabase::default());
         for table in 0..3 {
             let mut defaults = Columns::new([Logical::Int; 4]);
@@ -163,7 +172,7 @@ impl World {
         (batch, prepared)
     }
 
-    async fn apply(&mut self, events: &[Event]) {
+    pub(super) async fn apply(&mut self, events: &[Event]) {
         self.apply_with(events, &[]).await;
     }
 
@@ -175,20 +184,37 @@ impl World {
     }
 
     async fn apply_with(&mut self, events: &[Event], swept: &[(TableId, Vec<Vec<u8>>)]) {
+        let refused = self.try_with(events, swept).await;
+        assert_eq!(refused, None, "as many may leave as do");
+    }
+
+    /// The same; with rows of which table too many leave.
+    pub(super) async fn try_with(
+        &mut self,
+        events: &[Event],
+        swept: &[(TableId, Vec<Vec<u8>>)],
+    ) -> Option<TableId> {
         let from = self.claim.checkpoint().sequence;
         let (batch, prepared) = self.batch(events, from);
         let (keyed, wanted) = keys::keyed(&batch, &self.plan, from, swept);
         let standing = self.claim.begin(wanted).await.unwrap();
         let none = LeftOut::default();
-        let mut decided = decide(&batch, &prepared, &keyed, &standing, &none, &mut NoPlugins, &self.plan, 1);
+        let mut decided = decide(&batch, &prepared, &keyed, &standing, &none, &mut Marks, &self.plan, 1);
         while let Some(asked) = decided.asks() {
             decided.learn(self.claim.family(asked).await.unwrap());
         }
+        if let Some(table) = decided.leaves_too_many() {
+            self.claim.abandon().await;
+            return Some(table);
+        }
         self.claim.commit(decided.close().writes).await.unwrap();
+        None
     }
 
     /// Marks of the rows in the sink, and of those that are kept with the reason and whom they wait for.
-    async fn found(&self) -> (BTreeMap<(usize, i64), i64>, BTreeMap<(usize, i64), (i64, String, String)>) {
+    pub(super) async fn found(
+        &self,
+    ) -> (BTreeMap<(usize, i64), i64>, BTreeMap<(usize, i64), (i64, String, String)>) {
         let mut there = BTreeMap::new();
         for (table, name) in TABLES.iter().enumerate() {
             let rows = self.database.rows(name).await.unwrap();

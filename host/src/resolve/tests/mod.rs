@@ -4,6 +4,7 @@ mod clocks;
 mod family;
 mod family_oracle;
 mod history;
+mod leaving;
 mod local;
 mod model;
 mod oracle;

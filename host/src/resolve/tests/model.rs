@@ -84,6 +84,7 @@ impl ModelSink {
             names,
             clock_skew_us: 0,
             value_bytes: 1 << 20,
+            leaving_max: u32::MAX,
         };
         ModelSink {
             plan,

@@ -44,7 +44,15 @@ fn plan() -> Plan {
         ..TablePlan::new(TableId(0), Arc::new(shape), Rule::None, "none")
     };
     let tables = vec![table];
-    Plan { tables, by_source_name: HashMap::new(), region, names, clock_skew_us: 0, value_bytes: 1 << 20 }
+    Plan {
+        tables,
+        by_source_name: HashMap::new(),
+        region,
+        names,
+        clock_skew_us: 0,
+        value_bytes: 1 << 20,
+        leaving_max: u32::MAX,
+    }
 }
 
 /// Changes of one source: key, commit position, value.

@@ -108,3 +108,48 @@ fn canonical_row(columns: &[usize], arenas: &Arenas<'_>, row: RowRef) -> Vec<u8>
     canonical::row(&columns, row.row as usize, &mut bytes);
     bytes
 }
+
+#[cfg(test)]
+mod tests {
+    use reconverge_streams::{
+        columns::{Columns, State},
+        logical::Logical,
+    };
+
+    use super::*;
+    use crate::stages::Arena;
+
+    /// What was not sent is not known to be equal: a plugin is asked.
+    #[test]
+    fn only_what_was_sent_is_equal() {
+        let mut rows = Columns::new([Logical::Int, Logical::Int]);
+        let (null, unsent, one, two) = (0, 1, 2, 3);
+        for second in [Err(State::Null), Err(State::Unavailable), Ok(1), Ok(2)] {
+            rows.columns[0].push_int(7);
+            match second {
+                Ok(value) => rows.columns[1].push_int(value),
+                Err(state) => rows.columns[1].push_state(state),
+            }
+            rows.end_row();
+        }
+        let empty = Columns::default();
+        let arenas = Arenas { after: &rows, before: &empty, standing: &empty, composed: &empty };
+        let equal = |columns: &[usize], a, b| {
+            let [a, b] = [a, b].map(|row| RowRef { arena: Arena::After, row });
+            equal_and_sent(columns, &arenas, a, b)
+        };
+        for (a, b, expected) in [
+            (null, null, true),
+            (one, one, true),
+            (one, two, false),
+            (null, one, false),
+            (null, unsent, false),
+            (unsent, null, false),
+            (unsent, unsent, false),
+        ] {
+            assert_eq!(equal(&[0, 1], a, b), expected, "{a} and {b}");
+        }
+        assert!(!equal(&[], one, one), "a plugin that reads no column of the rows is always asked");
+        assert!(equal(&[0], one, two), "columns outside of the contract do not count");
+    }
+}

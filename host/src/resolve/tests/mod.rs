@@ -1,10 +1,13 @@
 //! Resolve beside a plain serial oracle, on generated histories: whatever the batches, the end is the same.
 
 mod clocks;
+mod conflicts;
 mod family;
 mod family_oracle;
+mod filling;
 mod history;
 mod local;
+mod messages;
 mod model;
 mod oracle;
 mod sets;

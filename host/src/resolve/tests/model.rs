@@ -24,7 +24,7 @@ use crate::{
     batch::{Batch, Change, Item, ItemKind, Op, TableBatch},
     clock::{Clocks, Hlc, VectorClock},
     plan::{Plan, TablePlan},
-    resolve::{LeftOut, decide, keys},
+    resolve::{LeftOut, Resolved, decide, keys},
     stages::{Contests, Passed, Prepared, PreparedTable, Ruling, Rulings, Stages, Verdict},
 };
 
@@ -72,10 +72,11 @@ impl ModelSink {
         let shape = TableShape { name: "t".into(), columns, key: vec![0], has_other_unique: false };
         let names = Arc::new(Names::default());
         let region = names.intern("here").unwrap();
+        let rule = policy.rule(&names);
         let table = TablePlan {
             deletes: policy.deletes(),
             archive_losers: true,
-            ..TablePlan::new(TableId(0), Arc::new(shape), policy.rule(), "rule")
+            ..TablePlan::new(TableId(0), Arc::new(shape), rule, "rule")
         };
         let plan = Plan {
             tables: vec![table],
@@ -133,41 +134,42 @@ impl ModelSink {
     }
 
     pub(super) fn apply(&mut self, events: &[Event]) {
-        let (batch, prepared) = self.batch(events);
-        let (keyed, wanted) = keys::keyed(&batch, &self.plan, 0, &[]);
-        let standing = self.standing(&wanted);
         // A batch resolved alone tells only sums; the fates in order come from prefixes, which is slow and exact.
         let mut before = Vec::new();
         for n in 1..=events.len() {
-            let (part, part_prepared) = self.batch(&events[..n]);
-            let (part_keyed, part_wanted) = keys::keyed(&part, &self.plan, 0, &[]);
-            let part_standing = self.standing(&part_wanted);
-            let resolved = decide(
-                &part,
-                &part_prepared,
-                &part_keyed,
-                &part_standing,
-                &LeftOut::default(),
-                &mut ByRank,
-                &self.plan,
-                1,
-            )
-            .close();
-            let mut sums = *resolved.writes.counts.places();
-            let new =
-                sums.iter_mut().zip(before.iter().chain(std::iter::repeat(&0))).position(|(a, b)| *a != *b);
+            let sums = *self.decided(self.batch(&events[..n]), &LeftOut::default()).writes.counts.places();
+            let new = sums.iter().zip(before.iter().chain(std::iter::repeat(&0))).position(|(a, b)| *a != *b);
             self.counts.push(Disposition::ALL[new.expect("one more change has one more disposition")]);
-            before = resolved.writes.counts.places().to_vec();
+            before = sums.to_vec();
         }
-        let resolved =
-            decide(&batch, &prepared, &keyed, &standing, &LeftOut::default(), &mut ByRank, &self.plan, 1)
-                .close();
+        let resolved = self.apply_batch(self.batch(events));
         assert_eq!(resolved.writes.counts.sum(), events.len() as u64);
-        self.write(resolved.writes);
+    }
+
+    /// Decides a batch, which may have been changed before, and writes it.
+    pub(super) fn apply_batch(&mut self, batch: (Batch, Prepared)) -> Resolved {
+        self.apply_without(batch, &LeftOut::default())
+    }
+
+    /// Likewise, without what is left out.
+    pub(super) fn apply_without(&mut self, batch: (Batch, Prepared), left_out: &LeftOut) -> Resolved {
+        let resolved = self.decided(batch, left_out);
+        self.write(resolved.writes.clone());
+        resolved
+    }
+
+    fn decided(&self, (batch, prepared): (Batch, Prepared), left_out: &LeftOut) -> Resolved {
+        let (keyed, wanted) = keys::keyed(&batch, &self.plan, 0, &[]);
+        let standing = self.standing(&wanted);
+        decide(&batch, &prepared, &keyed, &standing, left_out, &mut ByRank, &self.plan, 1).close()
     }
 
     pub(super) fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    pub(super) fn plan_mut(&mut self) -> &mut Plan {
+        &mut self.plan
     }
 
     pub(super) fn batch(&self, events: &[Event]) -> (Batch, Prepared) {

@@ -62,7 +62,9 @@ impl Policy {
     pub(super) const CONVERGING_BUT_FOR_RETURNS: [Policy; 4] =
         [Policy::GreatestWin, Policy::CommitTimeWin, Policy::ColumnsByTimeWin, Policy::CounterByTimeWin];
     /// Those whose rows are put together ([`super::sets`]).
-    pub(super) const PUT_TOGETHER: [Policy; 6] = [
+    pub(super) const PUT_TOGETHER: [Policy; 8] = [
+        Policy::ColumnsByTimeWin,
+        Policy::CounterByTimeWin,
         Policy::ColumnsByTimeOrdered,
         Policy::ColumnsByRankOrdered,
         Policy::ColumnsByHlcOrdered,

@@ -51,17 +51,17 @@ fn add(batch: &mut Batch, kind: ItemKind) {
 fn messages_without_a_change_are_counted() {
     let mut sink = ModelSink::new(Policy::GreatestOrdered);
     let mut batch = sink.batch(&[change(0, 1, 100)]);
-    let settled =
-        [Disposition::Control, Disposition::Duplicate, Disposition::Duplicate, Disposition::Unlisted];
+    let again = Disposition::Duplicate;
+    let settled = [Disposition::Control, again, again, again, Disposition::Unlisted];
     settled.into_iter().for_each(|fate| add(&mut batch.0, ItemKind::Settled(fate)));
     add(&mut batch.0, ItemKind::Held(TableId(0), Disposition::Parked));
     let resolved = sink.apply_batch(batch);
     let of = |table, fate| resolved.counts[&table].get(fate);
-    assert_eq!(settled.map(|fate| of(None, fate)), [1, 2, 2, 1]);
+    assert_eq!(settled.map(|fate| of(None, fate)), [1, 3, 3, 3, 1]);
     let table = Some(TableId(0));
     assert_eq!([Disposition::Parked, Disposition::Applied].map(|fate| of(table, fate)), [1, 1]);
-    assert_eq!(resolved.writes.counts.sum(), 6);
-    assert_eq!((resolved.repeats_told_by_window, resolved.repeats_told_by_sink), (2, 0));
+    assert_eq!(resolved.writes.counts.sum(), 7);
+    assert_eq!((resolved.repeats_told_by_window, resolved.repeats_told_by_sink), (3, 0));
 }
 
 /// The letter of a message that did not decode, where residency is bound to the table or is not.

@@ -111,13 +111,28 @@ impl ModelSink {
         self.local.insert(key, at);
     }
 
+    /// The application deletes a row.
+    pub(super) fn delete_locally(&mut self, key: i64, at: Option<i64>) {
+        self.rows.remove(&key);
+        self.local.insert(key, at);
+    }
+
     /// What is kept of the clocks of a key.
     pub(super) fn clock(&self, key: i64) -> Option<&str> {
+        self.version(key)?.0.clock.as_deref()
+    }
+
+    /// What is kept of a row that does not stand.
+    pub(super) fn ordered_by(&self, key: i64) -> Option<&str> {
+        self.version(key)?.1.as_deref()
+    }
+
+    fn version(&self, key: i64) -> Option<&(Version, Option<String>)> {
         let mut column = reconverge_streams::columns::Column::new(Logical::Int);
         column.push_int(key);
         let mut bytes = Vec::new();
         canonical::key(&[&column], 0, &mut bytes);
-        self.versions.get(&bytes)?.0.clock.as_deref()
+        self.versions.get(&bytes)
     }
 
     /// A sink that is sent event ids in place of positions.
@@ -261,7 +276,8 @@ impl ModelSink {
             standing.local = self.local.get(&id).map(|at| LocalWrite { at: *at });
             if let Some((version, ordered_by)) = self.versions.get(key) {
                 standing.version = Some(version.clone());
-                assert_eq!(standing.row.is_some(), version.standing == StandingKind::Row);
+                let is_local = standing.local.is_some();
+                assert!(is_local || standing.row.is_some() == (version.standing == StandingKind::Row));
                 if let Some(json) = ordered_by {
                     text::from_json(shape, &wanted.tables[0].order_columns, json, &mut table.rows).unwrap();
                     standing.ordered_by = u32::try_from(table.rows.rows() - 1).ok();

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::plan::Deletes;
+
 use super::history::{Event, Kind, Policy, SOURCES};
 
 /// Order value, is delete, commit time, origin, position at the origin; the greater wins.
@@ -47,11 +49,17 @@ fn row(policy: Policy, terms: &[Term<'_>]) -> Option<(Option<i64>, i64)> {
     let rank = |t: &Term<'_>| -> Rank {
         (order(t), t.event.kind == Kind::Delete, t.at, SOURCES[t.event.source], t.event.commit)
     };
+    if policy.deletes() == Deletes::Win && terms.iter().any(|t| t.event.kind == Kind::Delete) {
+        return None;
+    }
     let newest = terms.iter().max_by_key(|t| rank(t))?.event;
     if newest.kind == Kind::Delete || newest.let_go {
         return None;
     }
-    if matches!(policy, Policy::CounterByTimeOrdered | Policy::CounterByRankOrdered) {
+    if matches!(
+        policy,
+        Policy::CounterByTimeOrdered | Policy::CounterByTimeWin | Policy::CounterByRankOrdered
+    ) {
         return Some((newest.rank, terms.iter().enumerate().map(|(i, t)| added(t.event, &terms[..i])).sum()));
     }
     // Per column: (changed, order value, time, origin, position) and the value.

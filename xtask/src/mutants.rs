@@ -142,6 +142,7 @@ fn manifest(name: &str, needs: &[&str]) -> Result<String> {
     };
     Ok(format!(
         "[package]\nname = \"mutants-{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\npublish = false\n\n\
+         [lib]\ndoctest = false\n\n\
          [dependencies]\n{}\n[dev-dependencies]\n{}\n[workspace]\n\n[workspace.dependencies]{versions}\n\
          [profile.dev]\nopt-level = 1\ndebug = false\n",
         list(needs),

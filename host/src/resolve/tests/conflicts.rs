@@ -247,3 +247,18 @@ fn columns_that_both_sides_changed() {
         assert_eq!(sink.rows()[&1], (Some(row.0), row.1), "{name}");
     }
 }
+
+/// Who decided is told: the rule, or the step of the tie chain.
+#[test]
+fn the_step_that_decided_is_named() {
+    for (kind, at, origin, by) in [
+        (Kind::Update, 6, WEST, "tie:commit-time"),
+        (Kind::Delete, 4, WEST, "tie:delete"),
+        (Kind::Update, 5, WEST, "tie:origin"),
+    ] {
+        let mut sink = ModelSink::new(Policy::GreatestOrdered);
+        let equal = Event { at, before: Some((Some(5), 3)), ..change(origin, kind, 5) };
+        let resolved = last(&mut sink, &[change(EAST, Kind::Create, 5), equal]);
+        assert_eq!(&*resolved.writes.decisions[0].decided_by, by);
+    }
+}

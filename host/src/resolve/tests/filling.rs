@@ -231,3 +231,20 @@ fn a_change_that_is_sent_again_by_hand_takes_effect() {
     assert_eq!(resolved.writes.redriven, [("S".into(), 9)]);
     assert_eq!(big(&sink, 1), Some(6));
 }
+
+/// It is the row of the moment when the key changed, whatever was written under the old key since.
+#[test]
+fn an_old_key_that_was_written_again_is_another_row() {
+    let mut sink = ModelSink::new(Policy::CommitTimeOrdered);
+    let changes = [
+        change(1, Kind::Create, 1, Some(5)),
+        delete(1, 2, 5),
+        change(1, Kind::Create, 3, Some(6)),
+        delete(1, 4, 6),
+        change(2, Kind::Create, 5, None),
+    ];
+    let mut batch = sink.batch(&changes);
+    moves(&mut batch, 1, 4);
+    sink.apply_batch(batch);
+    assert_eq!(big(&sink, 2), Some(5));
+}

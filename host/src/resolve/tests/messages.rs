@@ -156,3 +156,39 @@ fn what_is_left_out_is_a_dead_letter_and_has_no_effect() {
     assert_eq!(counts, [(Disposition::Applied, 2), (Disposition::DeadLettered, 1)]);
     assert_eq!(resolved.writes.committed_at, Some(150), "what was not applied is not the newest that was");
 }
+
+/// What the gate stops writes nothing, not even a version.
+#[test]
+fn a_repetition_writes_nothing() {
+    let mut sink = ModelSink::new(Policy::GreatestOrdered);
+    sink.apply(&[change(0, 2, 100)]);
+    let resolved = sink.apply_batch(sink.batch(&[change(0, 2, 100), change(0, 1, 90)]));
+    let table = &resolved.writes.tables[0];
+    assert!(table.versions.is_empty() && table.upserts.is_empty() && table.deletes.changes.is_empty());
+}
+
+/// Promise 10: of rows that residency keeps out the keys are told, and of no others.
+#[test]
+fn the_keys_of_suppressed_rows_are_told() {
+    let mut sink = ModelSink::new(Policy::GreatestOrdered);
+    let mut batch = sink.batch(&[change(0, 1, 100), Event { key: 2, ..change(0, 2, 100) }]);
+    batch.1.tables[0].passed[1] = Passed::Suppressed;
+    let key = batch.0.tables[0].key(1).to_vec();
+    let resolved = sink.apply_batch(batch);
+    assert_eq!(resolved.writes.suppressed, [(TableId(0), key)]);
+    assert_eq!(resolved.writes.counts.get(Disposition::Suppressed), 1);
+}
+
+/// Where deletes win a row comes back by whatever its deleter writes next, whenever that was.
+#[test]
+fn a_deleter_brings_its_row_back_although_its_first_try_was_refused() {
+    let mut sink = ModelSink::new(Policy::CommitTimeWin);
+    let gone = Event { kind: Kind::Delete, rank: None, big: None, ..change(0, 2, 200) };
+    sink.apply(&[change(0, 1, 100), gone]);
+    let refusal = refusal("write", "unique-violation", Some(TableId(0)));
+    let left_out = LeftOut { changes: HashMap::from([(0, refusal)]), ..LeftOut::default() };
+    sink.apply_without(sink.batch(&[change(0, 3, 210)]), &left_out);
+    assert!(sink.rows().is_empty());
+    sink.apply(&[change(0, 4, 150)]);
+    assert_eq!(sink.rows()[&1].0, Some(150));
+}

@@ -8,7 +8,7 @@ use std::{
 
 use reconverge_streams::{
     canonical,
-    columns::{Columns, State},
+    columns::{Column, Columns, State},
     disposition::Disposition,
     logical::Logical,
     names::Names,
@@ -17,7 +17,7 @@ use reconverge_streams::{
     standing::{LocalWrite, Standing, StandingKey, StandingKind, StandingTable, Version, Wanted},
     table::{ColumnShape, TableId, TableShape},
     text,
-    writes::Writes,
+    writes::{Touch, Writes},
 };
 
 use crate::{
@@ -128,7 +128,7 @@ impl ModelSink {
     }
 
     fn version(&self, key: i64) -> Option<&(Version, Option<String>)> {
-        let mut column = reconverge_streams::columns::Column::new(Logical::Int);
+        let mut column = Column::new(Logical::Int);
         column.push_int(key);
         let mut bytes = Vec::new();
         canonical::key(&[&column], 0, &mut bytes);
@@ -152,7 +152,11 @@ impl ModelSink {
         // A batch resolved alone tells only sums; the fates in order come from prefixes, which is slow and exact.
         let mut before = Vec::new();
         for n in 1..=events.len() {
-            let sums = *self.decided(self.batch(&events[..n]), &LeftOut::default()).writes.counts.places();
+            let sums = *self
+                .decided(self.batch(&events[..n]), &LeftOut::default(), &mut ByRank)
+                .writes
+                .counts
+                .places();
             let new = sums.iter().zip(before.iter().chain(std::iter::repeat(&0))).position(|(a, b)| *a != *b);
             self.counts.push(Disposition::ALL[new.expect("one more change has one more disposition")]);
             before = sums.to_vec();
@@ -168,15 +172,27 @@ impl ModelSink {
 
     /// Likewise, without what is left out.
     pub(super) fn apply_without(&mut self, batch: (Batch, Prepared), left_out: &LeftOut) -> Resolved {
-        let resolved = self.decided(batch, left_out);
+        let resolved = self.decided(batch, left_out, &mut ByRank);
         self.write(resolved.writes.clone());
         resolved
     }
 
-    fn decided(&self, (batch, prepared): (Batch, Prepared), left_out: &LeftOut) -> Resolved {
+    /// Likewise, by another plugin.
+    pub(super) fn apply_by(&mut self, batch: (Batch, Prepared), plugin: &mut dyn Stages) -> Resolved {
+        let resolved = self.decided(batch, &LeftOut::default(), plugin);
+        self.write(resolved.writes.clone());
+        resolved
+    }
+
+    fn decided(
+        &self,
+        (batch, prepared): (Batch, Prepared),
+        left_out: &LeftOut,
+        plugin: &mut dyn Stages,
+    ) -> Resolved {
         let (keyed, wanted) = keys::keyed(&batch, &self.plan, 0, &[]);
         let standing = self.standing(&wanted);
-        decide(&batch, &prepared, &keyed, &standing, left_out, &mut ByRank, &self.plan, 1).close()
+        decide(&batch, &prepared, &keyed, &standing, left_out, plugin, &self.plan, 1).close()
     }
 
     pub(super) fn plan(&self) -> &Plan {
@@ -294,6 +310,7 @@ impl ModelSink {
             assert!(self.events.insert(event), "an event is seen once");
         }
         for table in writes.tables {
+            let written: Vec<Column> = table.upserts.iter().map(|u| u.rows.columns[0].clone()).collect();
             for upserts in table.upserts {
                 for row in 0..upserts.rows.rows() {
                     let cell = |c: usize| {
@@ -314,6 +331,11 @@ impl ModelSink {
                 assert!(gone.is_some(), "only rows that stand are deleted");
             }
             for version in table.versions {
+                if let Touch::Written(set, row) = version.row {
+                    let (keys, mut key) = (&written[set as usize], Vec::new());
+                    canonical::key(&[keys], row as usize, &mut key);
+                    assert_eq!(key, version.key, "a version names the row that is written with it");
+                }
                 self.versions.insert(version.key, (version.version, version.ordered_by));
             }
         }

@@ -208,15 +208,21 @@ impl<'a> Walk<'a> {
         }
         let mut missing: Option<Hidden> = None;
         let stays_beside = self.is_unwritable(child, place);
+        let goes_without = child.table.orphans == Orphans::WithoutReference;
         for parent in &child.table.depends_on {
             let Some(key) = named(child, place, row, parent) else { continue };
             let parent_key = (parent.table, key);
             match self.presence(tables, &parent_key, state) {
                 Presence::In if !stays_beside => {}
                 gone_or_unknown => {
-                    let orphaned = gone_or_unknown != Presence::Unknown;
-                    let first = missing.get_or_insert(Hidden { orphaned, waits: parent_key });
-                    first.orphaned |= orphaned;
+                    let next = Hidden { orphaned: gone_or_unknown != Presence::Unknown, waits: parent_key };
+                    missing = Some(match missing {
+                        // It may stand without a parent that is gone: it waits for one that may come.
+                        Some(first) if goes_without && first.orphaned => next,
+                        Some(first) if goes_without => first,
+                        Some(first) => Hidden { orphaned: first.orphaned || next.orphaned, ..first },
+                        None => next,
+                    });
                 }
             }
         }

@@ -95,6 +95,7 @@ pub(super) struct World {
     pub(super) plan: Plan,
     database: MemoryDatabase,
     claim: MemoryClaim,
+    source: &'static str,
 }
 
 impl World {
@@ -106,7 +107,14 @@ impl World {
             database.create(TableShape::clone(&shape(table)), Vec::new(), defaults).await;
         }
         let claim = claim(&database, &plan, "main").await;
-        World { trees, plan, database, claim }
+        World { trees, plan, database, claim, source: "east" }
+    }
+
+    /// Another lane into the same sink, of the source by the lane's name.
+    pub(super) async fn beside(&self, lane: &'static str) -> Self {
+        let plan = plan(self.trees);
+        let claim = claim(&self.database, &plan, lane).await;
+        World { trees: self.trees, plan, database: self.database.clone(), claim, source: lane }
     }
 
     pub(super) fn batch(&self, events: &[Event]) -> (Batch, Prepared) {
@@ -115,7 +123,7 @@ impl World {
         let mut prepared = Prepared::default();
         (0..3).for_each(|table| batch.include(TableId(table), &self.plan));
         prepared.tables.resize_with(3, PreparedTable::default);
-        let source = self.plan.names.intern("east").unwrap();
+        let source = self.plan.names.intern(self.source).unwrap();
         for (item, event) in (0..).zip(events) {
             let sequence = first + u64::from(item) + 1;
             let table = &mut batch.tables[event.table];

@@ -209,6 +209,33 @@ async fn a_row_that_the_sink_would_not_take_stays_beside() {
     }
 }
 
+/// ADR 0032: a change is counted by the lane that it was delivered to, whichever lane moves its row.
+#[tokio::test]
+async fn the_lane_that_counted_a_change_is_told_of_its_fate() {
+    let mut ours = World::new(false).await;
+    let mut theirs = ours.beside("other").await;
+    ours.apply(&[parent(1), child(B, 1, 1)]).await;
+    let lane = |resolved: &Resolved| -> Vec<_> {
+        resolved.writes.elsewhere.iter().map(|(lane, from, to)| (lane.contains("main"), *from, *to)).collect()
+    };
+    let gone = theirs.apply(&[change(A, 1, What::Delete)]).await;
+    assert_eq!((lane(&gone), gone.writes.reclassified.len()), (vec![(true, Applied, Orphaned)], 0));
+    let kept = |counted_by: Option<String>| counted_by.is_some_and(|lane| lane.contains("main"));
+    assert!(kept(gone.writes.kept[0].counted_by.as_deref().map(str::to_owned)));
+    let looked = look_at(&mut theirs, &[(B, 1)], LeftOut::default()).await;
+    assert!(looked.writes.kept.is_empty() && looked.writes.elsewhere.is_empty());
+    let back = theirs.apply(&[Event { a: None, ..change(A, 1, What::Write) }]).await;
+    assert_eq!((lane(&back), back.writes.reclassified.len()), (vec![(true, Orphaned, Applied)], 0));
+    // A change of its own makes it this lane's.
+    theirs.apply(&[change(A, 1, What::Delete)]).await;
+    let own = theirs.apply(&[child(B, 1, 2)]).await;
+    assert_eq!(own.writes.kept[0].counted_by, None);
+    // Refiled by a third, it is still the lane's that counted it.
+    let refiled = ours.apply(&[change(A, 2, What::Delete)]).await;
+    assert!(refiled.writes.kept[0].counted_by.as_deref().is_some_and(|lane| lane.contains("other")));
+    assert_eq!(lane(&refiled), [(false, Parked, Orphaned)]);
+}
+
 /// What the application wrote was counted by nobody.
 #[tokio::test]
 async fn a_row_of_the_application_that_leaves_is_in_no_ledger() {
@@ -305,6 +332,11 @@ async fn an_orphan_may_stay_without_its_reference() {
     for writes in resolved.writes.tables.iter().filter(|t| t.table != TableId(0)) {
         assert_eq!(writes.upserts[0].columns, [0, 1], "only what names the parent is written");
     }
+    // Another parent that may still come: the row waits for it, whole.
+    world.apply(&[Event { b: Some(9), ..child(C, 2, 1) }]).await;
+    assert_eq!(found(&world).await.1, [kept(C, 2, "parent")]);
+    world.apply(&[change(B, 9, What::Write)]).await;
+    assert_eq!(world.row(C, 2).await.unwrap()[..3], [Some(2), None, Some(9)]);
     // A change that names a parent that is gone.
     world.apply(&[child(C, 3, 1)]).await;
     assert_eq!(world.row(C, 3).await.unwrap()[..3], [Some(3), None, None]);

@@ -1,6 +1,6 @@
 //! `cargo xtask mutants`: changes the pure core line by line, and asks of each change whether a test fails. The core
 //! is copied into a small crate of its own first: there a mutant takes seconds to build, where the host would link
-//! wasmtime for each.
+//! wasmtime for each. A mutant that no test could tell from the original is argued for in `host/mutants.toml` and left out.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -21,6 +21,18 @@ const CORE_NEEDS: [&str; 8] =
     ["reconverge-streams", "bytes", "jsonschema", "serde", "serde_json", "sha2", "smallvec", "thiserror"];
 const ORDER_NEEDS: [&str; 6] = ["base64", "jiff", "serde", "serde_json", "thiserror", "uuid"];
 const TESTS_NEED: [&str; 3] = ["bytes", "proptest", "tokio"];
+/// The files whose mutants are tried: of the core, and of what it compares and orders by.
+const FILES: [&str; 1] = ["src/resolve/**"];
+const ORDER_FILES: [&str; 2] = ["src/canonical.rs", "src/position.rs"];
+/// Mutants that no test can tell from the original, each with its reason.
+const ARGUMENTS: &str = "host/mutants.toml";
+/// Property tests try the same cases each time, so that a run says the same as the one before it, and do not look for
+/// smaller ones: that they fail is enough.
+const PROPERTIES: [(&str, &str); 3] = [
+    ("PROPTEST_RNG_SEED", "1"),
+    ("PROPTEST_MAX_SHRINK_ITERS", "0"),
+    ("PROPTEST_DISABLE_FAILURE_PERSISTENCE", "1"),
+];
 /// Where `cargo install --root` puts the tool.
 const TOOL: &str = "tools/bin/cargo-mutants";
 
@@ -50,19 +62,28 @@ pub(crate) fn run(asked: &Mutants) -> Result<()> {
     }
     let core = copy("core", "host", &CORE, &CORE_NEEDS)?;
     let order = copy("order", "streams", &ORDER, &ORDER_NEEDS)?;
-    let of_order = ["src/canonical.rs", "src/position.rs"].map(str::to_owned);
-    let files = if asked.file.is_empty() { vec!["src/resolve/**".to_owned()] } else { asked.file.clone() };
+    let of_order = |file: &str| ORDER_FILES.contains(&file);
+    let (order_files, files): (Vec<String>, Vec<String>) = if asked.file.is_empty() {
+        (ORDER_FILES.map(str::to_owned).into(), FILES.map(str::to_owned).into())
+    } else {
+        asked.file.iter().cloned().partition(|file| of_order(file))
+    };
+    // Both are run to their end, whatever the first one finds.
     let found = mutate(&tool, &core, &files, asked);
-    let found_in_order = if asked.file.is_empty() { mutate(&tool, &order, &of_order, asked) } else { Ok(()) };
+    let found_in_order = mutate(&tool, &order, &order_files, asked);
     found.and(found_in_order)
 }
 
 fn mutate(tool: &Path, folder: &Path, files: &[String], asked: &Mutants) -> Result<()> {
+    if files.is_empty() {
+        return Ok(());
+    }
     let mut words: Vec<String> = ["mutants", "--in-place", "--no-shuffle", "--colors=never", "--timeout=120"]
         .map(str::to_owned)
         .into();
     words.extend(["--dir".to_owned(), folder.display().to_string()]);
     words.extend(["--output".to_owned(), folder.with_extension("found").display().to_string()]);
+    words.extend(["--config".to_owned(), project_root().join(ARGUMENTS).display().to_string()]);
     for file in files {
         words.extend(["--file".to_owned(), file.clone()]);
     }
@@ -70,7 +91,8 @@ fn mutate(tool: &Path, folder: &Path, files: &[String], asked: &Mutants) -> Resu
         words.extend(["--shard".to_owned(), shard.clone()]);
     }
     let title = format!("mutants of {}", folder.display());
-    Step::program(&title, tool, "cargo-mutants").arguments(words).run()
+    let step = Step::program(&title, tool, "cargo-mutants").arguments(words);
+    PROPERTIES.iter().fold(step, |step, (name, value)| step.variable(name, *value)).run()
 }
 
 /// A crate below `target/mutants` of some modules of a package.
@@ -120,6 +142,7 @@ fn manifest(name: &str, needs: &[&str]) -> Result<String> {
     };
     Ok(format!(
         "[package]\nname = \"mutants-{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\npublish = false\n\n\
+         [lib]\ndoctest = false\n\n\
          [dependencies]\n{}\n[dev-dependencies]\n{}\n[workspace]\n\n[workspace.dependencies]{versions}\n\
          [profile.dev]\nopt-level = 1\ndebug = false\n",
         list(needs),

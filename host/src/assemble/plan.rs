@@ -112,8 +112,9 @@ fn table_plan(
         rule: rules::rule(&table.policy, asked, shape, &index, names),
         rule_name: table.policy.to_string().into(),
         deletes: match table.deletes {
-            Deletes::Ordered => plan::Deletes::Ordered,
-            Deletes::Win => plan::Deletes::Win,
+            // Where changes are put in no order, a delete has no place in one.
+            Deletes::Ordered if table.policy.is_ordering() => plan::Deletes::Ordered,
+            Deletes::Ordered | Deletes::Win => plan::Deletes::Win,
         },
         full_before_images: table.before_images == BeforeImages::Full,
         archive_losers: table.archive == Archive::Loser,

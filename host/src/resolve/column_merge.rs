@@ -23,7 +23,7 @@ use super::{
     column_set::ColumnSet,
     history::Said,
     stamp::{self, Stamp},
-    state::{InSink, KeyState, Stands},
+    state::{KeyState, Stands},
     table::{Fate, Incoming, TableResolver},
 };
 
@@ -79,11 +79,11 @@ impl TableResolver<'_> {
             Err(column) => return self.lacking(incoming, column),
         };
         let (row, took, refused, both) = (merged.row, merged.took, merged.refused, merged.both);
+        // What such a rule decides is always read.
         let live = before.stands.live().is_some();
         let (stands, outcome) = match ordering {
             Ordering::Greater if incoming.delete => {
-                let stood = live || before.in_sink == InSink::Unknown;
-                let gone = if stood { Disposition::Deleted } else { Disposition::NoOp };
+                let gone = if live { Disposition::Deleted } else { Disposition::NoOp };
                 (Stands::Tombstone(Some(row)), gone)
             }
             Ordering::Greater if incoming.let_go.is_some() => (Stands::Absence(Some(row)), Disposition::NoOp),
@@ -242,15 +242,7 @@ impl TableResolver<'_> {
         let seen = RowRef { arena: Arena::Before, row: sides.incoming.row };
         let saw = self.batch.before.columns[c].state(at).is_sent();
         if saw && self.compare_cells(composed, seen, row, c) == Ordering::Equal {
-            let carried = || {
-                Arc::new(Stamp {
-                    carried: true,
-                    at: None,
-                    hlc: None,
-                    order: None,
-                    ..(*sides.standing).clone()
-                })
-            };
+            let carried = || Arc::new(Stamp::carried(sides.standing.origin.clone()));
             return own.map_or_else(carried, Arc::clone);
         }
         Arc::clone(&sides.standing)

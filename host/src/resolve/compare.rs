@@ -19,7 +19,6 @@ impl TableResolver<'_> {
             }),
             Rule::Hlc => self.by_hlc(incoming),
             Rule::CommitTime => Some(incoming.at).cmp(&state.at),
-            Rule::KeepCurrent if incoming.delete => Ordering::Equal,
             Rule::KeepCurrent if state.stands.live().is_some() => Ordering::Less,
             Rule::KeepCurrent => Ordering::Greater,
             Rule::OriginPriority(origins) => {

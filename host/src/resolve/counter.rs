@@ -23,7 +23,7 @@ use super::{
     column_set::ColumnSet,
     compose::Lacking,
     history::Said,
-    state::{InSink, KeyState, Stands},
+    state::{KeyState, Stands},
     table::{Fate, Incoming, TableResolver},
 };
 
@@ -38,7 +38,7 @@ impl TableResolver<'_> {
             Ok(sums) => sums,
             Err(refusal) => return Fate::Refused(*refusal),
         };
-        if ordering != Ordering::Greater && (!adds || before.stands == Stands::Nothing) {
+        if ordering != Ordering::Greater && !adds {
             return self.settle(incoming, ordering, said);
         }
         let mut written = Columns::new(counters.iter().map(|_| Logical::Int));
@@ -138,8 +138,7 @@ impl TableResolver<'_> {
     /// No row stands from now on; its order columns and the sums are kept.
     fn keep_sums(&mut self, incoming: &Incoming, before: &KeyState, said: Said) -> Fate {
         let row = self.with_sums(None, incoming);
-        let stood = before.stands.live().is_some() || before.in_sink == InSink::Unknown;
-        let outcome = if stood { Disposition::Deleted } else { Disposition::NoOp };
+        let outcome = if before.stands.live().is_some() { Disposition::Deleted } else { Disposition::NoOp };
         if incoming.delete {
             self.stand(incoming, Stands::Tombstone(Some(row)), None);
             self.remember(incoming, outcome, said, None, before.stood());

@@ -9,7 +9,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use reconverge_streams::{
     by_hand::Hand,
-    canonical,
     columns::{Columns, State},
     family::{ChildrenWanted, Family, FamilyWanted, Keys, Presence, Relatives},
     table::TableId,
@@ -23,6 +22,7 @@ use crate::{
 
 use super::{
     LeftOut, RowKey,
+    naming::{keys, named, push_cells},
     orphans::Orphan,
     state::{Hidden, InSink, KeyState, Stands},
     table::{Fate, TableResolver},
@@ -214,15 +214,21 @@ impl<'a> Walk<'a> {
         }
         let mut missing: Option<Hidden> = None;
         let stays_beside = self.is_unwritable(child, place);
+        let goes_without = child.table.orphans == Orphans::WithoutReference;
         for parent in &child.table.depends_on {
             let Some(key) = named(child, place, row, parent) else { continue };
             let parent_key = (parent.table, key);
             match self.presence(tables, &parent_key, state) {
                 Presence::In if !stays_beside => {}
                 gone_or_unknown => {
-                    let orphaned = gone_or_unknown != Presence::Unknown;
-                    let first = missing.get_or_insert(Hidden { orphaned, waits: parent_key });
-                    first.orphaned |= orphaned;
+                    let next = Hidden { orphaned: gone_or_unknown != Presence::Unknown, waits: parent_key };
+                    missing = Some(match missing {
+                        // It may stand without a parent that is gone: it waits for one that may come.
+                        Some(first) if goes_without && first.orphaned => next,
+                        Some(first) if goes_without => first,
+                        Some(first) => Hidden { orphaned: first.orphaned || next.orphaned, ..first },
+                        None => next,
+                    });
                 }
             }
         }
@@ -331,50 +337,6 @@ fn told_by_batch(tables: &[TableResolver<'_>], parent: TableId, key: &[u8]) -> O
 fn keys_where(table: &TableResolver<'_>, wanted: impl Fn(&KeyState) -> bool) -> BTreeSet<Vec<u8>> {
     let places = (0..table.keys.len()).filter(|&place| wanted(&table.keys[place]));
     places.map(|place| table.key_at(place).to_vec()).collect()
-}
-
-/// Keys of a table with their cells, ascending.
-pub(super) fn keys(table: &TableResolver<'_>, wanted: BTreeSet<Vec<u8>>) -> Keys {
-    let logicals: Vec<_> = table.table.shape.key_logicals().collect();
-    let mut keys = Keys { keys: Vec::new(), cells: Columns::new(logicals.iter().copied()) };
-    for key in wanted {
-        if let Some(cells) = canonical::key_cells(&logicals, &key) {
-            keys.cells.push_row_from(&cells, 0);
-            keys.keys.push(key);
-        }
-    }
-    keys
-}
-
-/// The canonical key of a parent that a row names; `None` where it names none, or itself.
-pub(super) fn named(
-    child: &TableResolver<'_>,
-    place: usize,
-    row: RowRef,
-    parent: &Parent,
-) -> Option<Vec<u8>> {
-    let key = parent_key(child, row, &parent.columns)?;
-    (parent.table != child.table.id || key != child.key_at(place)).then_some(key)
-}
-
-/// The parent's canonical key that a row names; `None` where one of the columns is null or has no value.
-pub(super) fn parent_key(child: &TableResolver<'_>, row: RowRef, columns: &[usize]) -> Option<Vec<u8>> {
-    let cells = child.arenas().of(row.arena);
-    let named: Vec<_> = columns.iter().filter_map(|&c| cells.columns.get(c)).collect();
-    let all = named.len() == columns.len() && named.iter().all(|c| c.state(row.row as usize) == State::Value);
-    all.then(|| {
-        let mut key = Vec::new();
-        canonical::key(&named, row.row as usize, &mut key);
-        key
-    })
-}
-
-fn push_cells(child: &TableResolver<'_>, row: RowRef, columns: &[usize], to: &mut Columns) {
-    let cells = child.arenas().of(row.arena);
-    for (to, &c) in to.columns.iter_mut().zip(columns) {
-        to.push_from(&cells.columns[c], row.row as usize);
-    }
-    to.end_row();
 }
 
 /// Takes relatives among a table's keys. One that is a key of the batch is known better already.

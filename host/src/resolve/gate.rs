@@ -214,6 +214,11 @@ mod tests {
             Passage::Pass { .. }
         ));
         assert_eq!(pass(&mut seen, at(east, 8, 0)), Passage::Regressed);
+        let before = seen.clone();
+        let newest_again = Arrival { redriven: true, delete: true, at: 500, ..at(east, 9, 0) };
+        let passed = Passage::Pass { at: 500, came_back: false, later: false };
+        assert_eq!(pass(&mut seen, newest_again), passed, "the newest is no later than itself");
+        assert_eq!(seen, before);
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod counter;
 mod compare;
 mod too_old;
 mod history;
+mod naming;
 mod orphans;
 mod family;
 mod tree;

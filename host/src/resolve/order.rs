@@ -108,3 +108,82 @@ fn canonical_row(columns: &[usize], arenas: &Arenas<'_>, row: RowRef) -> Vec<u8>
     canonical::row(&columns, row.row as usize, &mut bytes);
     bytes
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use reconverge_streams::{
+        columns::{Columns, State},
+        logical::Logical,
+        table::{ColumnShape, TableId, TableShape},
+    };
+
+    use super::*;
+    use crate::{plan::Rule, stages::Arena};
+
+    /// The canonical row: columns by name, whatever their order in the table.
+    #[test]
+    fn where_nothing_else_decides_the_bytes_of_the_rows_do() {
+        let names = Names::default();
+        let origin = names.intern("east").unwrap();
+        let columns = ["b", "a"].map(|name| ColumnShape::new(name, Logical::Int)).into();
+        let shape = TableShape { name: "t".into(), columns, key: vec![0], has_other_unique: false };
+        let by_name = by_name(&TablePlan::new(TableId(0), Arc::new(shape), Rule::CommitTime, "lww"));
+        let mut rows = Columns::new([Logical::Int, Logical::Int]);
+        for [b, a] in [[1, 2], [2, 1], [3, 1]] {
+            rows.columns[0].push_int(b);
+            rows.columns[1].push_int(a);
+            rows.end_row();
+        }
+        let empty = Columns::default();
+        let arenas = Arenas { after: &rows, before: &empty, standing: &empty, composed: &empty };
+        let side = |row: Option<u32>| {
+            let row = row.map(|row| RowRef { arena: Arena::After, row });
+            Side { row, delete: false, at: Some(1), origin }
+        };
+        for (incoming, current, ordering) in [
+            (Some(0), Some(1), Ordering::Greater),
+            (Some(1), Some(2), Ordering::Less),
+            (Some(2), Some(2), Ordering::Equal),
+            (None, Some(2), Ordering::Less),
+        ] {
+            let tie = tie(&side(incoming), &side(current), false, &by_name, &arenas, &names);
+            assert_eq!(tie, Tie { ordering, step: "tie:bytes" }, "{incoming:?} and {current:?}");
+        }
+    }
+
+    /// What was not sent is not known to be equal: a plugin is asked.
+    #[test]
+    fn only_what_was_sent_is_equal() {
+        let mut rows = Columns::new([Logical::Int, Logical::Int]);
+        let (null, unsent, one, two) = (0, 1, 2, 3);
+        for second in [Err(State::Null), Err(State::Unavailable), Ok(1), Ok(2)] {
+            rows.columns[0].push_int(7);
+            match second {
+                Ok(value) => rows.columns[1].push_int(value),
+                Err(state) => rows.columns[1].push_state(state),
+            }
+            rows.end_row();
+        }
+        let empty = Columns::default();
+        let arenas = Arenas { after: &rows, before: &empty, standing: &empty, composed: &empty };
+        let equal = |columns: &[usize], a, b| {
+            let [a, b] = [a, b].map(|row| RowRef { arena: Arena::After, row });
+            equal_and_sent(columns, &arenas, a, b)
+        };
+        for (a, b, expected) in [
+            (null, null, true),
+            (one, one, true),
+            (one, two, false),
+            (null, one, false),
+            (null, unsent, false),
+            (unsent, null, false),
+            (unsent, unsent, false),
+        ] {
+            assert_eq!(equal(&[0, 1], a, b), expected, "{a} and {b}");
+        }
+        assert!(!equal(&[], one, one), "a plugin that reads no column of the rows is always asked");
+        assert!(equal(&[0], one, two), "columns outside of the contract do not count");
+    }
+}

@@ -41,6 +41,13 @@ pub(super) struct Stamp {
     pub(super) order: Option<String>,
 }
 
+impl Stamp {
+    /// That of a column that was only carried along.
+    pub(super) fn carried(origin: String) -> Self {
+        Stamp { origin, at: None, carried: true, hlc: None, order: None }
+    }
+}
+
 /// How the change of one stamp stands to that of another, up to their positions.
 pub(super) fn compare(rule: &Rule, shape: &TableShape, names: &Names, a: &Stamp, b: &Stamp) -> Ordering {
     let by_rule = || match rule {
@@ -85,13 +92,17 @@ impl TableResolver<'_> {
     /// The stamp of a change, for columns that it changed or only carries along.
     pub(super) fn stamp(&self, incoming: &Incoming, carried: bool) -> Arc<Stamp> {
         let change = &self.batch.changes[incoming.row as usize];
-        let rule = self.table.rule.order();
+        let origin = self.plan.names.get(change.origin).to_string();
+        if carried {
+            return Arc::new(Stamp::carried(origin));
+        }
+        let by_hlc = *self.table.rule.order() == Rule::Hlc;
         Arc::new(Stamp {
-            origin: self.plan.names.get(change.origin).to_string(),
-            at: Some(incoming.at).filter(|_| !carried),
-            carried,
-            hlc: (*rule == Rule::Hlc && !carried).then(|| self.hlc(incoming).to_string()),
-            order: self.order_json(incoming.order).filter(|_| !carried),
+            origin,
+            at: Some(incoming.at),
+            carried: false,
+            hlc: by_hlc.then(|| self.hlc(incoming).to_string()),
+            order: self.order_json(incoming.order),
         })
     }
 

@@ -14,7 +14,8 @@ use reconverge_streams::{
 };
 
 use super::{
-    family::{Walk, keys, named, parent_key},
+    family::Walk,
+    naming::{keys, named, parent_key},
     state::{Hidden, InSink},
     table::TableResolver,
 };

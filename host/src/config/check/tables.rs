@@ -170,7 +170,7 @@ impl Checker<'_> {
     fn without_effect(&mut self, raw: &raw::Table, policy: &Policy) {
         if let Some(deletes) = raw.deletes.as_ref().filter(|_| !policy.is_ordering()) {
             self.refuse(deletes.span(), "`deletes` has no effect under this policy").warn().help(
-                "`none` and `take-incoming` delete what a delete names; `keep-current` keeps what stands",
+                "under `none`, `take-incoming` and `keep-current` a delete deletes what it names, whatever stands",
             );
         }
         if let Some(orphans) = raw.orphans.as_ref().filter(|_| raw.depends_on.is_empty()) {

@@ -105,6 +105,9 @@ fn hybrid_clocks_go_before_commit_times() {
         (at(1, 1, 99, 9, (300, 1)), 1),
     ] {
         let told = format!("{:?}", incoming.hlc);
-        assert_eq!(rank_after(Policy::HlcOrdered, &[later.clone(), incoming]).0, Some(rank), "{told}");
+        let (found, _, clock) = rank_after(Policy::HlcOrdered, &[later.clone(), incoming.clone()]);
+        assert_eq!(found, Some(rank), "{told}");
+        let (time, counter) = if rank == 9 { incoming.hlc.unwrap() } else { (300, 1) };
+        assert_eq!(clock, format!(r#"{{"$hlc":"{time}-{counter}"}}"#), "nothing else is kept");
     }
 }

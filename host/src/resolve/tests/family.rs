@@ -15,7 +15,7 @@ use reconverge_streams::{
     canonical,
     checkpoint::{LaneId, PlanDigest},
     columns::{Columns, State},
-    disposition::Disposition,
+    disposition::{Counts, Disposition},
     logical::Logical,
     memory::{
         database::MemoryDatabase,
@@ -23,7 +23,7 @@ use reconverge_streams::{
     },
     names::Names,
     position::Position,
-    records::{Query, Records},
+    records::{ParkedRecord, Query, Records},
     sink::{Claim, ClaimRequest, Sink},
     source::Delivery,
     table::{ColumnShape, TableId, TableShape},
@@ -33,7 +33,7 @@ use super::family_oracle::{Event, Oracle, What, events};
 use crate::{
     batch::{Batch, Change, Item, ItemKind, Op, Refusal},
     plan::{Parent, Plan, Rule, TablePlan},
-    resolve::{LeftOut, decide, keys, tree::LEVELS_MAX},
+    resolve::{LeftOut, Resolved, decide, keys, tree::LEVELS_MAX},
     stages::{Contests, Passed, Prepared, PreparedTable, Ruling, Rulings, Stages, Verdict},
 };
 
@@ -83,12 +83,28 @@ fn plan(trees: bool) -> Plan {
     }
 }
 
+async fn claim(database: &MemoryDatabase, plan: &Plan, lane: &str) -> MemoryClaim {
+    let request = ClaimRequest {
+        lane: LaneId { pipeline: "p".into(), source: "s".into(), lane: lane.into(), partition: 0 },
+        owner: "one".into(),
+        lease: Duration::from_secs(600),
+        stream: "S".into(),
+        stream_created: 0,
+        plan: PlanDigest([0; 32]),
+        tables: (0..3).map(shape).collect(),
+        region: "here".into(),
+        names: Arc::clone(&plan.names),
+    };
+    MemorySink::new(database.clone()).claim(request).await.unwrap()
+}
+
 /// The engine with the memory sink.
 pub(super) struct World {
     trees: bool,
     pub(super) plan: Plan,
     database: MemoryDatabase,
     pub(super) claim: MemoryClaim,
+    source: &'static str,
 }
 
 impl World {
@@ -99,28 +115,24 @@ impl World {
             defaults.push_row_of(State::Null);
             database.create(TableShape::clone(&shape(table)), Vec::new(), defaults).await;
         }
-        let lane = LaneId { pipeline: "p".into(), source: "s".into(), lane: "main".into(), partition: 0 };
-        let request = ClaimRequest {
-            lane,
-            owner: "one".into(),
-            lease: Duration::from_secs(600),
-            stream: "S".into(),
-            stream_created: 0,
-            plan: PlanDigest([0; 32]),
-            tables: (0..3).map(shape).collect(),
-            region: "here".into(),
-            names: Arc::clone(&plan.names),
-        };
-        let claim = MemorySink::new(database.clone()).claim(request).await.unwrap();
-        World { trees, plan, database, claim }
+        let claim = claim(&database, &plan, "main").await;
+        World { trees, plan, database, claim, source: "east" }
     }
 
-    fn batch(&self, events: &[Event], first: u64) -> (Batch, Prepared) {
+    /// Another lane into the same sink, of the source by the lane's name.
+    pub(super) async fn beside(&self, lane: &'static str) -> Self {
+        let plan = plan(self.trees);
+        let claim = claim(&self.database, &plan, lane).await;
+        World { trees: self.trees, plan, database: self.database.clone(), claim, source: lane }
+    }
+
+    pub(super) fn batch(&self, events: &[Event]) -> (Batch, Prepared) {
+        let first = self.claim.checkpoint().sequence;
         let mut batch = Batch { through: first + events.len() as u64, ..Batch::default() };
         let mut prepared = Prepared::default();
         (0..3).for_each(|table| batch.include(TableId(table), &self.plan));
         prepared.tables.resize_with(3, PreparedTable::default);
-        let source = self.plan.names.intern("east").unwrap();
+        let source = self.plan.names.intern(self.source).unwrap();
         for (item, event) in (0..).zip(events) {
             let sequence = first + u64::from(item) + 1;
             let table = &mut batch.tables[event.table];
@@ -172,43 +184,73 @@ impl World {
         (batch, prepared)
     }
 
-    pub(super) async fn apply(&mut self, events: &[Event]) {
-        self.apply_with(events, &[]).await;
+    pub(super) async fn apply(&mut self, events: &[Event]) -> Resolved {
+        self.apply_batch(self.batch(events), &[], &LeftOut::default()).await
     }
 
     /// Puts in what a sweep finds; false where that is nothing.
-    async fn sweep(&mut self) -> bool {
+    pub(super) async fn sweep(&mut self) -> bool {
         let swept = self.claim.sweep(100).await.unwrap();
-        self.apply_with(&[], &swept).await;
+        self.apply_batch(self.batch(&[]), &swept, &LeftOut::default()).await;
         !swept.is_empty()
     }
 
-    async fn apply_with(&mut self, events: &[Event], swept: &[(TableId, Vec<Vec<u8>>)]) {
-        let refused = self.try_with(events, swept).await;
-        assert_eq!(refused, None, "as many may leave as do");
+    pub(super) async fn apply_batch(
+        &mut self,
+        batch: (Batch, Prepared),
+        swept: &[(TableId, Vec<Vec<u8>>)],
+        left_out: &LeftOut,
+    ) -> Resolved {
+        self.try_batch(batch, swept, left_out).await.expect("as many may leave as do")
     }
 
-    /// The same; with rows of which table too many leave.
-    pub(super) async fn try_with(
+    /// The same; or of which table too many rows leave.
+    pub(super) async fn try_batch(
         &mut self,
-        events: &[Event],
+        (batch, prepared): (Batch, Prepared),
         swept: &[(TableId, Vec<Vec<u8>>)],
-    ) -> Option<TableId> {
+        left_out: &LeftOut,
+    ) -> Result<Resolved, TableId> {
         let from = self.claim.checkpoint().sequence;
-        let (batch, prepared) = self.batch(events, from);
         let (keyed, wanted) = keys::keyed(&batch, &self.plan, from, swept);
         let standing = self.claim.begin(wanted).await.unwrap();
-        let none = LeftOut::default();
-        let mut decided = decide(&batch, &prepared, &keyed, &standing, &none, &mut Marks, &self.plan, 1);
+        let mut decided = decide(&batch, &prepared, &keyed, &standing, left_out, &mut Marks, &self.plan, 1);
         while let Some(asked) = decided.asks() {
             decided.learn(self.claim.family(asked).await.unwrap());
         }
         if let Some(table) = decided.leaves_too_many() {
             self.claim.abandon().await;
-            return Some(table);
+            return Err(table);
         }
-        self.claim.commit(decided.close().writes).await.unwrap();
-        None
+        let resolved = decided.close();
+        self.claim.commit(resolved.writes.clone()).await.unwrap();
+        Ok(resolved)
+    }
+
+    /// The cells of a row in the sink, by its table and id.
+    pub(super) async fn row(&self, table: usize, id: i64) -> Option<[Option<i64>; 4]> {
+        let rows = self.database.rows(TABLES[table]).await.unwrap();
+        let at = (0..rows.rows()).find(|&row| rows.columns[0].int(row) == id)?;
+        let cell = |c: usize| (rows.columns[c].state(at) == State::Value).then(|| rows.columns[c].int(at));
+        Some([0, 1, 2, 3].map(cell))
+    }
+
+    /// What is kept beside.
+    pub(super) async fn parked(&self) -> Vec<ParkedRecord> {
+        let records = MemorySink::new(self.database.clone());
+        records.parked(&Query { limit: 10_000, ..Query::default() }).await.unwrap()
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        self.claim.checkpoint().counts
+    }
+
+    /// The application writes a row.
+    pub(super) async fn write_locally(&self, table: usize, row: [i64; 4]) {
+        let mut cells = Columns::new([Logical::Int; 4]);
+        cells.columns.iter_mut().zip(row).for_each(|(column, cell)| column.push_int(cell));
+        cells.end_row();
+        self.database.write(TABLES[table], &[0, 1, 2, 3], &cells).await;
     }
 
     /// Marks of the rows in the sink, and of those that are kept with the reason and whom they wait for.
@@ -220,9 +262,7 @@ impl World {
             let rows = self.database.rows(name).await.unwrap();
             there.extend((0..rows.rows()).map(|r| ((table, rows.columns[0].int(r)), rows.columns[3].int(r))));
         }
-        let records = MemorySink::new(self.database.clone());
-        let kept = records.parked(&Query { limit: 10_000, ..Query::default() }).await.unwrap();
-        let kept = kept.into_iter().map(|kept| {
+        let kept = self.parked().await.into_iter().map(|kept| {
             let number =
                 |of: &serde_json::Value| of.as_str().map_or(of.as_i64(), |t| t.parse().ok()).unwrap();
             let row = kept.row.unwrap();
@@ -248,7 +288,7 @@ fn passed(event: &Event) -> Passed {
     }
 }
 
-fn key_of(id: i64) -> Vec<u8> {
+pub(super) fn key_of(id: i64) -> Vec<u8> {
     let (mut cells, mut key) = (Columns::new([Logical::Int]), Vec::new());
     cells.columns[0].push_int(id);
     cells.end_row();

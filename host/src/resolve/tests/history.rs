@@ -1,6 +1,7 @@
 //! Generated histories: two sources write, delete and snapshot a few keys, each at rising positions.
 
 use proptest::prelude::*;
+use reconverge_streams::names::Names;
 
 use crate::plan::{Deletes, Rule};
 
@@ -15,11 +16,14 @@ pub(super) enum Policy {
     KeepCurrent,
     PluginOrdered,
     HlcOrdered,
+    OriginOrdered,
     VectorOrdered,
     VectorByHlcOrdered,
     ColumnsByTimeOrdered,
     ColumnsByTimeWin,
     ColumnsByRankOrdered,
+    ColumnsByHlcOrdered,
+    ColumnsByOriginOrdered,
     CounterByTimeOrdered,
     CounterByTimeWin,
     CounterByRankOrdered,
@@ -27,7 +31,7 @@ pub(super) enum Policy {
 
 impl Policy {
     /// Those that one change after another can tell of ([`super::oracle`]).
-    pub(super) const ALL: [Policy; 10] = [
+    pub(super) const ALL: [Policy; 11] = [
         Policy::GreatestOrdered,
         Policy::GreatestWin,
         Policy::CommitTimeOrdered,
@@ -36,32 +40,44 @@ impl Policy {
         Policy::KeepCurrent,
         Policy::PluginOrdered,
         Policy::HlcOrdered,
+        Policy::OriginOrdered,
         Policy::VectorOrdered,
         Policy::VectorByHlcOrdered,
     ];
-    pub(super) const CONVERGING: [Policy; 9] = [
+    pub(super) const CONVERGING: [Policy; 12] = [
         Policy::GreatestOrdered,
         Policy::CommitTimeOrdered,
         Policy::PluginOrdered,
         Policy::HlcOrdered,
+        Policy::OriginOrdered,
         Policy::VectorOrdered,
         Policy::VectorByHlcOrdered,
         Policy::ColumnsByTimeOrdered,
         Policy::ColumnsByRankOrdered,
+        Policy::ColumnsByHlcOrdered,
+        Policy::ColumnsByOriginOrdered,
         Policy::CounterByTimeOrdered,
     ];
     /// Those that converge while no source brings back a key.
     pub(super) const CONVERGING_BUT_FOR_RETURNS: [Policy; 4] =
         [Policy::GreatestWin, Policy::CommitTimeWin, Policy::ColumnsByTimeWin, Policy::CounterByTimeWin];
     /// Those whose rows are put together ([`super::sets`]).
-    pub(super) const PUT_TOGETHER: [Policy; 4] = [
+    pub(super) const PUT_TOGETHER: [Policy; 8] = [
+        Policy::ColumnsByTimeWin,
+        Policy::CounterByTimeWin,
         Policy::ColumnsByTimeOrdered,
         Policy::ColumnsByRankOrdered,
+        Policy::ColumnsByHlcOrdered,
+        Policy::ColumnsByOriginOrdered,
         Policy::CounterByTimeOrdered,
         Policy::CounterByRankOrdered,
     ];
 
-    pub(super) fn rule(self) -> Rule {
+    pub(super) fn rule(self, names: &Names) -> Rule {
+        let by_origin = || {
+            let named = ["nowhere", SOURCES[1]].map(|name| names.intern(name).unwrap());
+            Rule::OriginPriority(named.into())
+        };
         match self {
             Policy::GreatestOrdered | Policy::GreatestWin => Rule::Greatest(vec![1]),
             Policy::CommitTimeOrdered | Policy::CommitTimeWin => Rule::CommitTime,
@@ -69,12 +85,15 @@ impl Policy {
             Policy::KeepCurrent => Rule::KeepCurrent,
             Policy::PluginOrdered => Rule::Plugin(vec![1]),
             Policy::HlcOrdered => Rule::Hlc,
+            Policy::OriginOrdered => by_origin(),
             Policy::VectorOrdered => Rule::Vector(None),
             Policy::VectorByHlcOrdered => Rule::Vector(Some(Box::new(Rule::Hlc))),
             Policy::ColumnsByTimeOrdered | Policy::ColumnsByTimeWin => {
                 Rule::column_merge(Rule::CommitTime, 3, &[0])
             }
             Policy::ColumnsByRankOrdered => Rule::column_merge(Rule::Greatest(vec![1]), 3, &[0]),
+            Policy::ColumnsByHlcOrdered => Rule::column_merge(Rule::Hlc, 3, &[0]),
+            Policy::ColumnsByOriginOrdered => Rule::column_merge(by_origin(), 3, &[0]),
             Policy::CounterByTimeOrdered | Policy::CounterByTimeWin => {
                 Rule::counter(vec![2], Rule::CommitTime)
             }

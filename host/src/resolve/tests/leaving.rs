@@ -7,10 +7,17 @@ use super::{
     family::World,
     family_oracle::{Event, What},
 };
-use crate::plan::Rule;
+use crate::{
+    plan::Rule,
+    resolve::{LeftOut, Resolved},
+};
 
 fn event(table: usize, id: i64, a: Option<i64>, what: What) -> Event {
     Event { table, id, a, b: None, what }
+}
+
+async fn try_apply(world: &mut World, events: &[Event]) -> Result<Resolved, TableId> {
+    world.try_batch(world.batch(events), &[], &LeftOut::default()).await
 }
 
 /// What the lane counts as applied, merged, orphaned and parked.
@@ -65,12 +72,12 @@ async fn more_rows_than_may_leave_at_once_are_told() {
     for (top, leave) in [(0, 5 + 6), (10, 6 + 7)] {
         world.plan.leaving_max = leave - 1;
         let gone = [event(0, top, None, What::Delete)];
-        assert!(world.try_with(&gone, &[]).await.is_some(), "{leave} leave");
+        assert!(try_apply(&mut world, &gone).await.is_err(), "{leave} leave");
         assert_eq!(world.found().await, before, "nothing of the batch was written");
     }
     world.plan.leaving_max = 3;
-    let refused = world.try_with(&[event(0, 10, None, What::Delete)], &[]).await;
-    assert_eq!(refused, Some(TableId(0)), "told of the first that are too many");
+    let refused = try_apply(&mut world, &[event(0, 10, None, What::Delete)]).await;
+    assert_eq!(refused.err(), Some(TableId(0)), "told of the first that are too many");
     world.plan.leaving_max = 13;
     world.apply(&[event(0, 10, None, What::Delete)]).await;
     world.plan.leaving_max = 11;

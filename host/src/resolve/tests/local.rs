@@ -72,3 +72,108 @@ fn a_local_addition_stays_in_the_sum() {
         assert_eq!((row, disposition), ((rank, 10), Disposition::Merged));
     }
 }
+
+/// A row that no change has brought yet is one write of our own region.
+#[test]
+fn a_row_that_only_the_application_wrote_has_a_clock_of_its_own() {
+    let mut sink = ModelSink::new(Policy::VectorOrdered);
+    sink.write_locally(1, (Some(9), 9), Some(200));
+    sink.apply(&[event(0, 1, 150, (2, 6), None)]);
+    assert_eq!(
+        sink.dispositions(),
+        [Disposition::KeptCurrent],
+        "neither has seen the other; written earlier"
+    );
+    sink.apply(&[event(0, 3, 160, (3, 7), None)]);
+    assert_eq!(sink.rows()[&1], (Some(3), 7), "it has seen more writes");
+}
+
+/// To the columns that it left as the next writer saw them a local write is a witness, not their author.
+#[test]
+fn what_a_local_write_left_alone_is_carried_along() {
+    let mut sink = ModelSink::new(Policy::ColumnsByTimeOrdered);
+    sink.write_locally(1, (Some(1), 5), Some(90));
+    sink.apply(&[event(0, 1, 100, (2, 5), Some((1, 5)))]);
+    sink.apply(&[event(1, 1, 110, (3, 7), Some((2, 7)))]);
+    assert_eq!(sink.rows()[&1], (Some(3), 7), "of those that carried it the greatest origin's stands");
+    let stamps = r#""$columns":[[{"origin":"us-west","carried":true},["big"]],[{"origin":"us-west","at":110},["rank"]]]"#;
+    assert_eq!(sink.clock(1), Some(&*format!("{{{stamps}}}")), "the key is no column of its own");
+}
+
+/// A row that comes back where deletes win is of the change that brings it, but for what the application wrote later.
+#[test]
+fn a_return_does_not_take_columns_from_a_later_local_write() {
+    let mut sink = ModelSink::new(Policy::ColumnsByTimeWin);
+    let gone = Event { kind: Kind::Delete, rank: None, big: None, ..event(0, 2, 200, (1, 5), Some((1, 5))) };
+    sink.apply(&[event(0, 1, 100, (1, 5), None), gone]);
+    sink.write_locally(1, (Some(9), 9), Some(500));
+    sink.apply(&[event(0, 3, 300, (2, 6), None)]);
+    assert_eq!(sink.rows()[&1], (Some(9), 9));
+    assert_eq!(sink.dispositions()[2], Disposition::Merged);
+    sink.apply(&[event(0, 4, 600, (2, 6), Some((9, 9)))]);
+    assert_eq!((sink.rows()[&1], sink.dispositions()[3]), ((Some(2), 6), Disposition::Applied));
+}
+
+/// Where deletes win nothing of a row outlives it.
+#[test]
+fn where_deletes_win_a_tombstone_keeps_nothing_of_the_row() {
+    for policy in [Policy::ColumnsByTimeWin, Policy::GreatestWin] {
+        let mut sink = ModelSink::new(policy);
+        let gone =
+            Event { kind: Kind::Delete, rank: None, big: None, ..event(0, 2, 200, (1, 5), Some((1, 5))) };
+        sink.apply(&[event(0, 1, 100, (1, 5), None), gone]);
+        assert_eq!((sink.rows().len(), sink.ordered_by(1)), (0, None));
+        sink.apply(&[event(1, 1, 300, (2, 6), None)]);
+        assert_eq!(sink.dispositions()[2], Disposition::KeptCurrent);
+        assert_eq!((sink.rows().len(), sink.ordered_by(1)), (0, None));
+    }
+}
+
+/// us-east creates a row, the application deletes it, another change comes.
+fn after_local_delete(policy: Policy, region: Option<&str>, change: Event) -> (usize, Disposition) {
+    let mut sink = ModelSink::new(policy);
+    if let Some(region) = region {
+        sink.plan_mut().region = sink.plan().names.intern(region).unwrap();
+    }
+    sink.apply(&[event(0, 1, 100, (1, 5), None)]);
+    sink.delete_locally(1, Some(200));
+    sink.apply(&[change]);
+    (sink.rows().len(), sink.dispositions()[1])
+}
+
+/// SURFACE (g) 6: where deletes win, what the application deleted is gone for the others; where they are ordered, its
+/// order value went with the row.
+#[test]
+fn a_row_that_the_application_deleted() {
+    let change = |source, commit| event(source, commit, 300, (2, 6), None);
+    let (lost, stands) = ((0, Disposition::KeptCurrent), (1, Disposition::Applied));
+    for (policy, region, change, expected) in [
+        (Policy::GreatestWin, None, change(0, 2), lost),
+        (Policy::GreatestWin, None, change(1, 1), lost),
+        (Policy::GreatestOrdered, None, change(0, 2), stands),
+        (Policy::GreatestOrdered, None, change(1, 1), stands),
+        // Where a region publishes what its application does, it may bring back what it deleted.
+        (Policy::GreatestWin, Some("us-east"), change(0, 2), stands),
+        (Policy::GreatestWin, Some("us-east"), change(1, 1), lost),
+        (Policy::GreatestWin, Some("us-west"), change(0, 2), lost),
+        (Policy::GreatestWin, Some("us-west"), change(1, 1), stands),
+    ] {
+        let told = format!("{policy:?}, {region:?}, source {}", change.source);
+        assert_eq!(after_local_delete(policy, region, change), expected, "{told}");
+    }
+}
+
+/// What the application wrote again is no deleted row of its region any more.
+#[test]
+fn a_row_that_the_application_brought_back() {
+    for (region, expected) in [("us-east", (Some(2), 6)), ("us-west", (Some(9), 9))] {
+        let mut sink = ModelSink::new(Policy::CommitTimeWin);
+        sink.plan_mut().region = sink.plan().names.intern(region).unwrap();
+        let gone =
+            Event { kind: Kind::Delete, rank: None, big: None, ..event(0, 2, 200, (1, 5), Some((1, 5))) };
+        sink.apply(&[event(0, 1, 100, (1, 5), None), gone]);
+        sink.write_locally(1, (Some(9), 9), Some(250));
+        sink.apply(&[event(1, 1, 300, (2, 6), None)]);
+        assert_eq!(sink.rows()[&1], expected, "the delete was that of us-east, the region is {region}");
+    }
+}

@@ -8,7 +8,7 @@ use std::{
 
 use reconverge_streams::{
     canonical,
-    columns::{Columns, State},
+    columns::{Column, Columns, State},
     disposition::Disposition,
     logical::Logical,
     names::Names,
@@ -17,14 +17,14 @@ use reconverge_streams::{
     standing::{LocalWrite, Standing, StandingKey, StandingKind, StandingTable, Version, Wanted},
     table::{ColumnShape, TableId, TableShape},
     text,
-    writes::Writes,
+    writes::{Touch, Writes},
 };
 
 use crate::{
     batch::{Batch, Change, Item, ItemKind, Op, TableBatch},
     clock::{Clocks, Hlc, VectorClock},
     plan::{Plan, TablePlan},
-    resolve::{LeftOut, decide, keys},
+    resolve::{LeftOut, Resolved, decide, keys},
     stages::{Contests, Passed, Prepared, PreparedTable, Ruling, Rulings, Stages, Verdict},
 };
 
@@ -72,10 +72,11 @@ impl ModelSink {
         let shape = TableShape { name: "t".into(), columns, key: vec![0], has_other_unique: false };
         let names = Arc::new(Names::default());
         let region = names.intern("here").unwrap();
+        let rule = policy.rule(&names);
         let table = TablePlan {
             deletes: policy.deletes(),
             archive_losers: true,
-            ..TablePlan::new(TableId(0), Arc::new(shape), policy.rule(), "rule")
+            ..TablePlan::new(TableId(0), Arc::new(shape), rule, "rule")
         };
         let plan = Plan {
             tables: vec![table],
@@ -111,13 +112,28 @@ impl ModelSink {
         self.local.insert(key, at);
     }
 
+    /// The application deletes a row.
+    pub(super) fn delete_locally(&mut self, key: i64, at: Option<i64>) {
+        self.rows.remove(&key);
+        self.local.insert(key, at);
+    }
+
     /// What is kept of the clocks of a key.
     pub(super) fn clock(&self, key: i64) -> Option<&str> {
-        let mut column = reconverge_streams::columns::Column::new(Logical::Int);
+        self.version(key)?.0.clock.as_deref()
+    }
+
+    /// What is kept of a row that does not stand.
+    pub(super) fn ordered_by(&self, key: i64) -> Option<&str> {
+        self.version(key)?.1.as_deref()
+    }
+
+    fn version(&self, key: i64) -> Option<&(Version, Option<String>)> {
+        let mut column = Column::new(Logical::Int);
         column.push_int(key);
         let mut bytes = Vec::new();
         canonical::key(&[&column], 0, &mut bytes);
-        self.versions.get(&bytes)?.0.clock.as_deref()
+        self.versions.get(&bytes)
     }
 
     /// A sink that is sent event ids in place of positions.
@@ -134,41 +150,58 @@ impl ModelSink {
     }
 
     pub(super) fn apply(&mut self, events: &[Event]) {
-        let (batch, prepared) = self.batch(events);
-        let (keyed, wanted) = keys::keyed(&batch, &self.plan, 0, &[]);
-        let standing = self.standing(&wanted);
         // A batch resolved alone tells only sums; the fates in order come from prefixes, which is slow and exact.
         let mut before = Vec::new();
         for n in 1..=events.len() {
-            let (part, part_prepared) = self.batch(&events[..n]);
-            let (part_keyed, part_wanted) = keys::keyed(&part, &self.plan, 0, &[]);
-            let part_standing = self.standing(&part_wanted);
-            let resolved = decide(
-                &part,
-                &part_prepared,
-                &part_keyed,
-                &part_standing,
-                &LeftOut::default(),
-                &mut ByRank,
-                &self.plan,
-                1,
-            )
-            .close();
-            let mut sums = *resolved.writes.counts.places();
-            let new =
-                sums.iter_mut().zip(before.iter().chain(std::iter::repeat(&0))).position(|(a, b)| *a != *b);
+            let sums = *self
+                .decided(self.batch(&events[..n]), &LeftOut::default(), &mut ByRank)
+                .writes
+                .counts
+                .places();
+            let new = sums.iter().zip(before.iter().chain(std::iter::repeat(&0))).position(|(a, b)| *a != *b);
             self.counts.push(Disposition::ALL[new.expect("one more change has one more disposition")]);
-            before = resolved.writes.counts.places().to_vec();
+            before = sums.to_vec();
         }
-        let resolved =
-            decide(&batch, &prepared, &keyed, &standing, &LeftOut::default(), &mut ByRank, &self.plan, 1)
-                .close();
+        let resolved = self.apply_batch(self.batch(events));
         assert_eq!(resolved.writes.counts.sum(), events.len() as u64);
-        self.write(resolved.writes);
+    }
+
+    /// Decides a batch, which may have been changed before, and writes it.
+    pub(super) fn apply_batch(&mut self, batch: (Batch, Prepared)) -> Resolved {
+        self.apply_without(batch, &LeftOut::default())
+    }
+
+    /// Likewise, without what is left out.
+    pub(super) fn apply_without(&mut self, batch: (Batch, Prepared), left_out: &LeftOut) -> Resolved {
+        let resolved = self.decided(batch, left_out, &mut ByRank);
+        self.write(resolved.writes.clone());
+        resolved
+    }
+
+    /// Likewise, by another plugin.
+    pub(super) fn apply_by(&mut self, batch: (Batch, Prepared), plugin: &mut dyn Stages) -> Resolved {
+        let resolved = self.decided(batch, &LeftOut::default(), plugin);
+        self.write(resolved.writes.clone());
+        resolved
+    }
+
+    fn decided(
+        &self,
+        (batch, prepared): (Batch, Prepared),
+        left_out: &LeftOut,
+        plugin: &mut dyn Stages,
+    ) -> Resolved {
+        let (keyed, wanted) = keys::keyed(&batch, &self.plan, 0, &[]);
+        let standing = self.standing(&wanted);
+        decide(&batch, &prepared, &keyed, &standing, left_out, plugin, &self.plan, 1).close()
     }
 
     pub(super) fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    pub(super) fn plan_mut(&mut self) -> &mut Plan {
+        &mut self.plan
     }
 
     pub(super) fn batch(&self, events: &[Event]) -> (Batch, Prepared) {
@@ -260,7 +293,8 @@ impl ModelSink {
             standing.local = self.local.get(&id).map(|at| LocalWrite { at: *at });
             if let Some((version, ordered_by)) = self.versions.get(key) {
                 standing.version = Some(version.clone());
-                assert_eq!(standing.row.is_some(), version.standing == StandingKind::Row);
+                let is_local = standing.local.is_some();
+                assert!(is_local || standing.row.is_some() == (version.standing == StandingKind::Row));
                 if let Some(json) = ordered_by {
                     text::from_json(shape, &wanted.tables[0].order_columns, json, &mut table.rows).unwrap();
                     standing.ordered_by = u32::try_from(table.rows.rows() - 1).ok();
@@ -277,6 +311,7 @@ impl ModelSink {
             assert!(self.events.insert(event), "an event is seen once");
         }
         for table in writes.tables {
+            let written: Vec<Column> = table.upserts.iter().map(|u| u.rows.columns[0].clone()).collect();
             for upserts in table.upserts {
                 for row in 0..upserts.rows.rows() {
                     let cell = |c: usize| {
@@ -297,6 +332,11 @@ impl ModelSink {
                 assert!(gone.is_some(), "only rows that stand are deleted");
             }
             for version in table.versions {
+                if let Touch::Written(set, row) = version.row {
+                    let (keys, mut key) = (&written[set as usize], Vec::new());
+                    canonical::key(&[keys], row as usize, &mut key);
+                    assert_eq!(key, version.key, "a version names the row that is written with it");
+                }
                 self.versions.insert(version.key, (version.version, version.ordered_by));
             }
         }

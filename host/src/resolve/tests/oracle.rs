@@ -87,6 +87,8 @@ fn order_value(policy: Policy, at: i64, rank: Option<i64>, e: &Event) -> Option<
             let (time, counter) = e.hlc.unwrap_or((at, 0));
             Some((i128::from(time) << 32) + i128::from(counter))
         }
+        // The second source is named, the first one is not.
+        Policy::OriginOrdered => i128::try_from(e.source).ok(),
         Policy::VectorOrdered => Some(e.clock.map_or(0, |c| i128::from(c[0] + c[1]))),
         _ => None,
     }

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use crate::plan::Deletes;
+
 use super::history::{Event, Kind, Policy, SOURCES};
 
 /// Order value, is delete, commit time, origin, position at the origin; the greater wins.
-type Rank = (Option<i64>, bool, i64, &'static str, u64);
+type Rank = (Option<i128>, bool, i64, &'static str, u64);
 
 /// A change that passed the gate, with the commit time that counts.
 struct Term<'a> {
@@ -33,22 +35,35 @@ fn by_rank(policy: Policy) -> bool {
 }
 
 fn row(policy: Policy, terms: &[Term<'_>]) -> Option<(Option<i64>, i64)> {
-    let order = |t: &Term<'_>| {
-        let told = if t.event.kind == Kind::Delete { t.event.before.and_then(|b| b.0) } else { t.event.rank };
-        if by_rank(policy) { told } else { Some(t.at) }
+    let order = |t: &Term<'_>| match policy {
+        Policy::ColumnsByHlcOrdered => {
+            let (time, counter) = t.event.hlc.unwrap_or((t.at, 0));
+            Some((i128::from(time) << 32) + i128::from(counter))
+        }
+        // The second source is named, the first one is not.
+        Policy::ColumnsByOriginOrdered => i128::try_from(t.event.source).ok(),
+        _ if !by_rank(policy) => Some(i128::from(t.at)),
+        _ if t.event.kind == Kind::Delete => t.event.before.and_then(|b| b.0).map(i128::from),
+        _ => t.event.rank.map(i128::from),
     };
     let rank = |t: &Term<'_>| -> Rank {
         (order(t), t.event.kind == Kind::Delete, t.at, SOURCES[t.event.source], t.event.commit)
     };
+    if policy.deletes() == Deletes::Win && terms.iter().any(|t| t.event.kind == Kind::Delete) {
+        return None;
+    }
     let newest = terms.iter().max_by_key(|t| rank(t))?.event;
     if newest.kind == Kind::Delete || newest.let_go {
         return None;
     }
-    if matches!(policy, Policy::CounterByTimeOrdered | Policy::CounterByRankOrdered) {
+    if matches!(
+        policy,
+        Policy::CounterByTimeOrdered | Policy::CounterByTimeWin | Policy::CounterByRankOrdered
+    ) {
         return Some((newest.rank, terms.iter().enumerate().map(|(i, t)| added(t.event, &terms[..i])).sum()));
     }
     // Per column: (changed, order value, time, origin, position) and the value.
-    type Stamp = (bool, Option<i64>, i64, &'static str, u64);
+    type Stamp = (bool, Option<i128>, i64, &'static str, u64);
     let stamp = |t: &Term<'_>, changed: bool| -> Stamp {
         let (source, commit) = (SOURCES[t.event.source], t.event.commit);
         if changed { (true, order(t), t.at, source, commit) } else { (false, None, 0, source, commit) }

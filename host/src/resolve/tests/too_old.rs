@@ -2,6 +2,8 @@
 
 use reconverge_streams::disposition::Disposition;
 
+use crate::batch::Redrive;
+
 use super::{
     history::{Event, Kind, Policy},
     model::ModelSink,
@@ -53,4 +55,15 @@ fn a_snapshot_row_is_of_now() {
     sink.forget_through(200);
     sink.apply(&[event(Kind::Snapshot, 0, 1, 150)]);
     assert_eq!(sink.dispositions(), [Disposition::Applied]);
+}
+
+/// An operator looked at it: what is sent again from the dead letters is compared with nothing.
+#[test]
+fn what_is_sent_again_by_hand_is_taken() {
+    let mut sink = ModelSink::new(Policy::CommitTimeOrdered);
+    sink.forget_through(200);
+    let mut batch = sink.batch(&[event(Kind::Update, 0, 1, 150)]);
+    batch.0.tables[0].changes[0].redriven = Some(Redrive { stream: "S".into(), sequence: 1 }.into());
+    sink.apply_batch(batch);
+    assert_eq!(sink.rows().len(), 1);
 }

@@ -1,7 +1,12 @@
 //! Sources without positions whose events have ids: repetitions change nothing, and regions converge all the same.
 
 use proptest::prelude::*;
-use reconverge_streams::disposition::Disposition;
+use reconverge_streams::{disposition::Disposition, event::Grade, position::Position};
+
+use crate::{
+    batch::{Batch, Redrive},
+    resolve::repeats,
+};
 
 use super::{
     history::{Event, Kind, Policy, histories, interleave, redeliver},
@@ -92,4 +97,45 @@ fn a_delete_wins_in_any_order() {
         let history: Vec<Event> = order.into_iter().cloned().collect();
         assert!(run(Policy::GreatestWin, &history, &[1, 2]).rows().is_empty());
     }
+}
+
+/// The halves of a key change are one message, and so one event; a second message of it is a repetition.
+#[test]
+fn the_halves_of_a_key_change_share_their_event() {
+    for (delivery, fates) in [(0, [2, 0]), (1, [1, 1])] {
+        let mut sink = ModelSink::by_event(Policy::TakeIncoming);
+        let mut batch = sink.batch(&[event(0, 1, Kind::Create, 1), event(0, 1, Kind::Update, 2)]);
+        batch.0.items[1].delivery = delivery;
+        let resolved = sink.apply_batch(batch);
+        let counts = resolved.writes.counts;
+        assert_eq!([Disposition::Applied, Disposition::Duplicate].map(|fate| counts.get(fate)), fates);
+        assert_eq!(resolved.events.len(), 1);
+    }
+}
+
+/// A dead letter that is sent again was seen, and takes effect all the same.
+#[test]
+fn what_is_sent_again_by_hand_is_no_repetition() {
+    let mut sink = ModelSink::by_event(Policy::TakeIncoming);
+    sink.apply(&[event(0, 1, Kind::Create, 1)]);
+    let mut batch = sink.batch(&[event(0, 1, Kind::Create, 2)]);
+    batch.0.tables[0].changes[0].redriven = Some(Redrive { stream: "S".into(), sequence: 1 }.into());
+    sink.apply_batch(batch);
+    assert_eq!(sink.rows()[&1].0, Some(2));
+}
+
+/// A source is as good as its worst change.
+#[test]
+fn the_grade_of_a_source() {
+    let sink = ModelSink::by_event(Policy::TakeIncoming);
+    let events = [event(0, 1, Kind::Create, 1), event(0, 2, Kind::Update, 1), event(1, 1, Kind::Update, 1)];
+    let (mut batch, _) = sink.batch(&events);
+    let grade_of = |batch: &Batch, source: usize| {
+        let id = sink.plan().names.intern(super::history::SOURCES[source]).unwrap();
+        repeats::grades(batch)[&id]
+    };
+    assert_eq!([0, 1].map(|source| grade_of(&batch, source)), [Grade::B, Grade::B]);
+    let changes = &mut batch.tables[0].changes;
+    (changes[0].event_id, changes[2].position) = (None, Some(Position::default()));
+    assert_eq!([0, 1].map(|source| grade_of(&batch, source)), [Grade::C, Grade::A]);
 }

@@ -5,10 +5,13 @@
 // The columns, by name and type, are what the host hands over: bool, int and its like (BigInt), float, text (string),
 // bytes and its like (Uint8Array). A plain column that is null or was not sent fails its change; optional(int) is null
 // where the column is null. Written columns: an object of them; one that is left out stays as it is, null becomes null.
+// A row reads its cells when they are asked for and is good for its own decision only: copy what is to last, `{ ...row }`.
 //
 // Strings are compared by `compare`, never by `<`: that compares UTF-16 units, and regions would differ. An instance is
 // used for many calls and regions use different ones: keep nothing between calls that a decision reads.
 
+// Where a row lies: the columns of its side, and its place in them.
+const PLACE = Symbol("place");
 const BITS = 1, INT64 = 2, FLOAT64 = 3, PACKED = 4;
 const NULL = 0, VALUE = 1, UNSENT = 2, NO_ROW = 3;
 
@@ -32,9 +35,14 @@ class Verdict {
     this.code = code;
     this.reason = reason;
     this.columns = columns;
+    this.archived = this.explained = null;
   }
-  because(why) { return new Verdict(this.code, why, this.columns); }
-  archiveLoser() { return new Verdict(this.code | 128, this.reason, this.columns); }
+  // A verdict without columns is made once and said of many rows.
+  because(why) {
+    if (this.explained?.reason === why) return this.explained;
+    return (this.explained = new Verdict(this.code, why, this.columns));
+  }
+  archiveLoser() { return (this.archived ??= new Verdict(this.code | 128, this.reason, this.columns)); }
 }
 export const keepCurrent = new Verdict(0), takeIncoming = new Verdict(1), remove = new Verdict(3), reject = new Verdict(4);
 export const drop = new Verdict(0), suppress = new Verdict(0), keep = new Verdict(1);
@@ -44,8 +52,10 @@ export const fail = (why) => new Verdict(255, why);
 // Two values of a column, or two rows column by column in declared order: negative, 0 or positive. Text by its bytes.
 export function compare(a, b) {
   if (typeof a === "string") return compareText(a, b);
-  if (a instanceof Uint8Array) return compareBytes(a, b);
   if (a !== null && typeof a === "object") {
+    const place = a[PLACE], other = b?.[PLACE];
+    if (place !== undefined && other !== undefined) return compareRows(place, other);
+    if (a instanceof Uint8Array) return compareBytes(a, b);
     for (const name in a) {
       const order = compare(a[name], b[name]);
       if (order !== 0) return order;
@@ -65,7 +75,34 @@ function compareText(a, b) {
   return a.length - b.length;
 }
 const rank = (unit) => (unit >= 0xd800 && unit <= 0xdfff ? unit + 0x10000 : unit);
+// Two rows of one contract, cell by cell as they lie in the block: neither text nor a BigInt is made for it.
+function compareRows(a, b) {
+  const i = a.i, j = b.i;
+  for (let k = 0; k < a.kinds.length; k++) {
+    const x = a.columns[k], y = b.columns[k], kind = a.kinds[k];
+    const isNull = x.states !== null && x.states[i] !== VALUE, other = y.states !== null && y.states[j] !== VALUE;
+    if (isNull || other) {
+      if (isNull !== other) return other ? 1 : -1;
+    } else if (kind === INT64) {
+      const high = x.halves[2 * i + 1] - y.halves[2 * j + 1];
+      if (high !== 0) return high;
+      const low = (x.halves[2 * i] >>> 0) - (y.halves[2 * j] >>> 0);
+      if (low !== 0) return low;
+    } else if (kind === PACKED) {
+      const from = x.cells[i], at = y.cells[j], end = x.cells[i + 1] - from, last = y.cells[j + 1] - at;
+      const shorter = end < last ? end : last, left = x.data, right = y.data;
+      for (let n = 0; n < shorter; n++) if (left[from + n] !== right[at + n]) return left[from + n] - right[at + n];
+      if (end !== last) return end - last;
+    } else {
+      const p = x.cells[i], q = y.cells[j];
+      if (p > q) return 1;
+      if (p < q) return -1;
+    }
+  }
+  return 0;
+}
 function compareBytes(a, b) {
+  if (b === null) return 1;
   for (let i = 0; i < a.length && i < b.length; i++) if (a[i] !== b[i]) return a[i] - b[i];
   return a.length - b.length;
 }
@@ -85,11 +122,18 @@ export function column(block, k, kind, rows) {
   const made = {
     states: states ? block.subarray(states, states + rows) : null,
     cells: new View(block.buffer, at, count),
+    // Of 8-byte integers: low and high word in turns.
+    halves: kind === INT64 ? new Int32Array(block.buffer, at, 2 * count) : null,
     data: block.subarray(data),
   };
   if (states && made.states.some((state) => state > NO_ROW)) broken();
   if (kind === PACKED) {
-    for (let i = 1; i <= rows; i++) if (made.cells[i] < made.cells[i - 1]) broken();
+    const ends = made.cells;
+    for (let i = 1, last = 0; i <= rows; i++) {
+      const end = ends[i];
+      if (end < last) broken();
+      last = end;
+    }
     if (made.cells[0] !== 0 || data + made.cells[rows] > block.length) broken();
   }
   return made;
@@ -126,21 +170,30 @@ function encode(words, into) {
   }
 }
 
-// One side of a block: its rows as objects.
+// One side of a block. Its row is one object that is moved from place to place and reads its cells where it stands.
 function side(block, first, rows, fields, word) {
   const columns = fields.map(([, of], k) => column(block, first + k, of.kind, rows));
+  const place = { i: 0, columns, kinds: fields.map(([, of]) => of.kind) }, row = {};
+  Object.defineProperty(row, PLACE, { value: place });
+  fields.forEach(([name, of], k) => {
+    const read = columns[k];
+    const get = () => (state(read, place.i) === VALUE ? cell(read, place.i, of) : null);
+    Object.defineProperty(row, name, { get, enumerable: true });
+  });
   return {
+    row,
+    place,
+    // Whether each cell of every row is there.
+    whole: columns.every((c) => c.states === null),
     isNone: (i) => columns.length > 0 && columns.every((c) => state(c, i) === NO_ROW),
-    // The row; or the words why its change fails.
-    row(i) {
-      const made = {};
+    // The words why the change of a row fails; nothing where it does not.
+    gap(i) {
       for (let k = 0; k < fields.length; k++) {
         const [name, of] = fields[k], at = state(columns[k], i);
-        if (at === VALUE) made[name] = cell(columns[k], i, of);
-        else if (at === NULL && of.optional) made[name] = null;
-        else return `${word}column ${name} ${at === NULL ? "is null" : at === UNSENT ? "was not sent" : "has no row"}`;
+        if (at === VALUE || (at === NULL && of.optional)) continue;
+        return `${word}column ${name} ${at === NULL ? "is null" : at === UNSENT ? "was not sent" : "has no row"}`;
       }
-      return made;
+      return null;
     },
   };
 }
@@ -148,14 +201,20 @@ function side(block, first, rows, fields, word) {
 // An answer in the making.
 function answering(rows, writes) {
   const verdict = new Uint8Array(rows), reason = new Uint8Array(rows), numbers = new Map(), written = [];
+  let before = null, number = 0;
   return {
     say(i, said) {
       verdict[i] = said.code;
-      if (said.columns) written[i] = said.columns;
-      if (!said.reason) return;
-      const words = numbers.size < 254 || numbers.has(said.reason) ? said.reason : "other";
-      if (!numbers.has(words)) numbers.set(words, numbers.size + 1);
-      reason[i] = numbers.get(words);
+      // A copy: what is written may be the row itself, which moves on.
+      if (said.columns !== null) written[i] = { ...said.columns };
+      if (said.reason === "") return;
+      if (said.reason !== before) {
+        before = said.reason;
+        const words = numbers.size < 254 || numbers.has(before) ? before : "other";
+        if (!numbers.has(words)) numbers.set(words, numbers.size + 1);
+        number = numbers.get(words);
+      }
+      reason[i] = number;
     },
     finish: () => ({
       verdict,
@@ -236,11 +295,16 @@ export const merge = (about, decide) =>
   plugin(about, ["after", "current"], "merge", (rows, block, fields, writes) => {
     const after = side(block, 0, rows, fields, "incoming "), current = side(block, fields.length, rows, fields, "current ");
     const answer = answering(rows, writes);
+    const whole = after.whole && current.whole, incoming = after.place, standing = current.place;
     for (let i = 0; i < rows; i++) {
-      if (current.isNone(i)) { answer.say(i, takeIncoming); continue; }
-      if (after.isNone(i)) { answer.say(i, remove.archiveLoser()); continue; }
-      const incoming = after.row(i), standing = typeof incoming === "string" ? incoming : current.row(i);
-      answer.say(i, typeof standing === "string" ? fail(standing) : decide(incoming, standing));
+      if (!whole) {
+        if (current.isNone(i)) { answer.say(i, takeIncoming); continue; }
+        if (after.isNone(i)) { answer.say(i, remove.archiveLoser()); continue; }
+        const gap = after.gap(i) ?? current.gap(i);
+        if (gap !== null) { answer.say(i, fail(gap)); continue; }
+      }
+      incoming.i = standing.i = i;
+      answer.say(i, decide(after.row, current.row));
     }
     return answer.finish();
   });
@@ -251,8 +315,13 @@ const rowsOf = (stage) => (about, decide) =>
     const only = side(block, 0, rows, fields, "");
     const answer = answering(rows, writes);
     for (let i = 0; i < rows; i++) {
-      const row = only.isNone(i) ? null : only.row(i);
-      answer.say(i, row === null ? keep : typeof row === "string" ? fail(row) : decide(row));
+      if (!only.whole) {
+        if (only.isNone(i)) { answer.say(i, keep); continue; }
+        const gap = only.gap(i);
+        if (gap !== null) { answer.say(i, fail(gap)); continue; }
+      }
+      only.place.i = i;
+      answer.say(i, decide(only.row));
     }
     return answer.finish();
   });

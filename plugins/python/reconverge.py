@@ -16,6 +16,7 @@ An instance is used for many calls and regions use different ones: keep nothing 
 from __future__ import annotations
 
 import struct
+from functools import partial
 from types import NoneType
 from typing import Annotated, Any, Callable, NamedTuple, get_args, get_origin, get_type_hints
 
@@ -32,16 +33,25 @@ LEFT = object()
 class Verdict:
     """What becomes of a row. Reasons are fixed words: they hold no value of the row."""
 
-    __slots__ = ("code", "reason", "columns")
+    __slots__ = ("code", "reason", "columns", "explained", "archived")
 
     def __init__(self, code: int, reason: str = "", columns: tuple | None = None):
         self.code, self.reason, self.columns = code, reason, columns
+        # One that is said of many rows is made once.
+        self.explained: Verdict | None = None
+        self.archived: Verdict | None = None
 
     def because(self, why: str) -> Verdict:
-        return Verdict(self.code, why, self.columns)
+        made = self.explained
+        if made is None or made.reason != why:
+            made = self.explained = Verdict(self.code, why, self.columns)
+        return made
 
     def archive_loser(self) -> Verdict:
-        return Verdict(self.code | 128, self.reason, self.columns)
+        made = self.archived
+        if made is None:
+            made = self.archived = Verdict(self.code | 128, self.reason, self.columns)
+        return made
 
     def __eq__(self, other: object) -> bool:
         same = isinstance(other, Verdict)
@@ -110,12 +120,8 @@ class Column:
         self.cells = block[cells : cells + size].cast(code)
         self.data = block[data:]
         if kind == PACKED:
-            last = 0
-            for place in self.cells:
-                if place < last:
-                    raise ValueError("the block does not read")
-                last = place
-            if self.cells[0] != 0 or data + last > len(block):
+            ends = self.cells.tolist()
+            if ends[0] != 0 or data + ends[-1] > len(block) or ends != sorted(ends):
                 raise ValueError("the block does not read")
 
     def state(self, i: int) -> int:
@@ -124,9 +130,14 @@ class Column:
     def values(self, field: Field) -> list:
         """The cells of all rows; of a state that is no value None."""
         if field.kind == PACKED:
-            data, cells = bytes(self.data), self.cells.tolist()
+            cells = self.cells.tolist()
+            data: Any = bytes(self.data[: cells[-1]])
+            is_text = field.python is str
+            if is_text and data.isascii():
+                # A byte is a letter, so places in one are places in the other.
+                data, is_text = data.decode("ascii"), False
             made: list[Any] = [data[a:b] for a, b in zip(cells, cells[1:])]
-            if field.python is str:
+            if is_text:
                 made = [cell.decode() for cell in made]
         elif field.kind == BITS:
             made = [bit != 0 for bit in self.cells]
@@ -144,7 +155,7 @@ class Side:
         self.columns = [Column(block, first + k, field.kind, rows) for k, field in enumerate(of)]
         self.fields, self.word = of, word
         cells = [column.values(field) for column, field in zip(self.columns, of)]
-        self.rows = [row(*cells) for cells in zip(*cells)] if of else [row()] * rows
+        self.rows = list(map(partial(tuple.__new__, row), zip(*cells))) if of else [row()] * rows
         self.odd = [column.states for column in self.columns if column.states]
 
     def is_none(self, i: int) -> bool:
@@ -175,9 +186,24 @@ class Answering:
             reason = said.reason if len(self.reasons) < 254 or said.reason in self.reasons else "other"
             self.reason[i] = self.reasons.setdefault(reason, len(self.reasons) + 1)
 
+    def say_all(self, said: list[Verdict]) -> None:
+        """Says one of each row."""
+        self.verdict[:] = bytes([one.code for one in said])
+        self.written = [one.columns for one in said]
+        reasons = [one.reason for one in said]
+        for reason in dict.fromkeys(reasons):
+            if reason and len(self.reasons) < 254:
+                self.reasons[reason] = len(self.reasons) + 1
+        if self.reasons:
+            numbers = {"": 0} | self.reasons
+            other = 0
+            if len(numbers) <= len(set(reasons) - {""}):
+                other = self.reasons.setdefault("other", len(self.reasons) + 1)
+            self.reason[:] = bytes([numbers.get(reason, other) for reason in reasons])
+
     def block(self, of: list[Field]) -> bytes:
         """The written columns; empty where nothing was written."""
-        if not any(cells is not None for cells in self.written):
+        if not of or not any(cells is not None for cells in self.written):
             return b""
         rows, heads, body = len(self.written), b"", b""
         start = 8 + 16 * len(of)
@@ -230,11 +256,11 @@ def merge(decide, row, name, version="0.1.0", writes=None, config_schema="", ext
         said = Answering(rows)
         after = Side(block, 0, rows, row, of, "incoming ")
         current = Side(block, len(of), rows, row, of, "current ")
-        plain = not after.odd and not current.odd
+        if not after.odd and not current.odd:
+            said.say_all(list(map(decide, after.rows, current.rows)))
+            return said
         for i, (incoming, standing) in enumerate(zip(after.rows, current.rows)):
-            if plain:
-                said.say(i, decide(incoming, standing))
-            elif current.is_none(i):
+            if current.is_none(i):
                 said.say(i, TAKE_INCOMING)
             elif after.is_none(i):
                 said.say(i, DELETE.archive_loser())
@@ -255,10 +281,13 @@ def rows(decide, row, name, version="0.1.0", writes=None, config_schema="", exte
     def run(count: int, block: memoryview) -> Answering:
         said = Answering(count)
         side = Side(block, 0, count, row, of, "")
+        if not side.odd:
+            said.say_all(list(map(decide, side.rows)))
+            return said
         for i, one in enumerate(side.rows):
-            if side.odd and side.is_none(i):
+            if side.is_none(i):
                 said.say(i, KEEP)
-            elif side.odd and (gap := side.gap(i)):
+            elif gap := side.gap(i):
                 said.say(i, fail(gap))
             else:
                 said.say(i, decide(one))

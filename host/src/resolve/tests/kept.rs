@@ -239,6 +239,21 @@ async fn the_lane_that_counted_a_change_is_told_of_its_fate() {
     assert_eq!(lane(&refiled), [(false, Parked, Orphaned)]);
 }
 
+/// A row that is kept because its parent left names the change that set it, whoever else has written the key.
+#[tokio::test]
+async fn a_kept_row_names_the_source_of_its_change() {
+    let mut world = World::new(false).await;
+    let mut first = world.batch(&[parent(1), child(B, 1, 1)]);
+    let west = world.plan.names.intern("west").unwrap();
+    let change_of_west = &mut first.0.tables[B].changes[0];
+    (change_of_west.source, change_of_west.origin) = (west, west);
+    world.apply_batch(first, &[], &LeftOut::default()).await;
+    world.apply(&[child(B, 1, 1)]).await;
+    let resolved = world.apply(&[change(A, 1, What::Delete)]).await;
+    let kept = &resolved.writes.kept[0];
+    assert_eq!((&*world.plan.names.get(kept.source), kept.position.commit), ("east", 3));
+}
+
 /// What the application wrote was counted by nobody.
 #[tokio::test]
 async fn a_row_of_the_application_that_leaves_is_in_no_ledger() {

@@ -349,8 +349,8 @@ fn adopt(table: &mut TableResolver<'_>, relatives: &Relatives, plan: &Plan) {
         let Stands::Live(row) = state.stands else { continue };
         for (c, to) in table.composed.columns.iter_mut().enumerate() {
             match relatives.standing.rows.columns.get(c) {
-                Some(from) if from.state(row.row as usize).is_sent() => to.push_from(from, row.row as usize),
-                _ => to.push_state(State::Missing),
+                Some(from) => to.push_from(from, row.row as usize),
+                None => to.push_state(State::Missing),
             }
         }
         table.composed.end_row();

@@ -280,12 +280,19 @@ fn where_the_current_row_is_kept_only_a_row_is() {
 fn a_source_that_is_new_to_a_row_has_no_later_position() {
     let stands = change(EAST, Kind::Create, 5);
     let equal = |source| Event { commit: 6, big: Some(3), ..change(source, Kind::Update, 5) };
-    for (source, big) in [(EAST, 3), (WEST, 7)] {
+    let not_here = Event { let_go: true, big: Some(9), ..equal(WEST) };
+    let here = Event { big: Some(9), ..equal(WEST) };
+    for (told, change, big) in [
+        ("its own source", equal(EAST), 3),
+        ("another source, lesser bytes", equal(WEST), 7),
+        ("another source, greater bytes", here, 9),
+        ("what does not belong here has no bytes", not_here, 7),
+    ] {
         let mut sink = ModelSink::new(Policy::GreatestOrdered);
         sink.apply(std::slice::from_ref(&stands));
-        let mut batch = sink.batch(&[equal(source)]);
+        let mut batch = sink.batch(&[change]);
         batch.0.tables[0].changes[0].origin = sink.plan().names.intern("us-east").unwrap();
         sink.apply_batch(batch);
-        assert_eq!(sink.rows()[&1], (Some(5), big), "source {source}");
+        assert_eq!(sink.rows().get(&1), Some(&(Some(5), big)), "{told}");
     }
 }

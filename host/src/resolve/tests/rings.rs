@@ -2,9 +2,10 @@
 //! the sink are looked at for that (SURFACE (g) 7).
 
 use super::{
-    family::World,
+    family::{World, key_of},
     family_oracle::{Event, What},
 };
+use crate::plan::Orphans;
 
 fn write(id: i64, above: Option<i64>) -> Event {
     Event { table: 0, id, a: above, b: None, what: What::Write }
@@ -92,4 +93,27 @@ async fn the_rows_above_a_moved_row_are_looked_at_once() {
         ids.sort_unstable();
         assert_eq!(ids, looked_at, "{change:?}");
     }
+}
+
+/// A row that loses its reference and stays is a parent like any other: one that waited for something else comes in below.
+#[tokio::test]
+async fn a_row_comes_in_below_one_that_loses_its_reference() {
+    let mut world = World::new(true).await;
+    world.plan.tables[1].orphans = Orphans::WithoutReference;
+    let below = |id, a, b| Event { table: 1, id, a, b, what: What::Write };
+    world.apply(&[below(9, None, None), below(1, None, Some(9)), below(2, Some(5), Some(1))]).await;
+    world.apply(&[Event { what: What::Delete, ..below(9, None, None) }, write(5, None)]).await;
+    let (there, kept) = world.found().await;
+    assert_eq!((there.into_keys().collect(), kept.len()), (vec![(0, 5), (1, 1), (1, 2)], 0));
+}
+
+/// A sink is asked for rows by the bytes of their keys and by the same keys as cells.
+#[tokio::test]
+async fn parents_are_asked_for_by_their_cells_too() {
+    let mut world = World::new(true).await;
+    let batch = [write(1, Some(7)), write(2, Some(8))];
+    world.apply(&batch).await;
+    let (_, asked) = &world.asked[0].parents[0];
+    assert_eq!(asked.keys, [key_of(7), key_of(8)]);
+    assert_eq!([0, 1].map(|row| asked.cells.columns[0].int(row)), [7, 8]);
 }

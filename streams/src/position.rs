@@ -47,5 +47,6 @@ mod tests {
         assert!(p(1, 0, 0) > p(0, u64::MAX, 9));
         assert!(p(0, 5, 1) > p(0, 4, 9));
         assert!(p(0, 5, 2) > p(0, 5, 1));
+        assert!(p(0, 0, 0) > Position::UNKNOWN, "a source may begin at nothing");
     }
 }

@@ -347,11 +347,10 @@ fn adopt(table: &mut TableResolver<'_>, relatives: &Relatives, plan: &Plan) {
         }
         let mut state = KeyState::load(standing, plan.region, table.table.deletes);
         let Stands::Live(row) = state.stands else { continue };
-        let width = relatives.standing.rows.columns.len();
         for (c, to) in table.composed.columns.iter_mut().enumerate() {
-            match relatives.standing.rows.columns.get(c).filter(|_| c < width) {
-                Some(from) if from.state(row.row as usize).is_sent() => to.push_from(from, row.row as usize),
-                _ => to.push_state(State::Missing),
+            match relatives.standing.rows.columns.get(c) {
+                Some(from) => to.push_from(from, row.row as usize),
+                None => to.push_state(State::Missing),
             }
         }
         table.composed.end_row();

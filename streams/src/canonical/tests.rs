@@ -78,6 +78,21 @@ fn keys_of_other_types_or_lengths_are_none() {
     for cut in 0..bytes.len() {
         assert!(key_cells(&[Logical::Int], &bytes[..cut]).is_none());
     }
+    for length in [15, 16, 17] {
+        let bytes = [&[12, 0, 0, 0, length][..], &vec![7; length.into()]].concat();
+        assert_eq!(key_cells(&[Logical::Uuid], &bytes).is_some(), length == 16, "a uuid of {length} bytes");
+    }
+}
+
+/// What is no key in a table may be one that a row names: with null in it, it names nobody.
+#[test]
+fn a_cell_without_a_value_is_null_there_and_back() {
+    let mut unset = Column::new(Logical::Int);
+    unset.push_state(State::Null);
+    let mut bytes = Vec::new();
+    key(&[&unset, &one("int", "7")], 0, &mut bytes);
+    let back = key_cells(&[Logical::Int, Logical::Int], &bytes).unwrap();
+    assert_eq!((back.columns[0].state(0), back.columns[1].int(0)), (State::Null, 7));
 }
 
 #[test]

@@ -262,3 +262,37 @@ fn the_step_that_decided_is_named() {
         assert_eq!(&*resolved.writes.decisions[0].decided_by, by);
     }
 }
+
+/// SURFACE (g) 4: a row that stands keeps its place, and nothing else does: not what does not belong here, however new.
+#[test]
+fn where_the_current_row_is_kept_only_a_row_is() {
+    let older = change(WEST, Kind::Create, 4);
+    for (let_go, fate) in [(true, Disposition::Applied), (false, Disposition::KeptCurrent)] {
+        let mut sink = ModelSink::new(Policy::KeepCurrent);
+        sink.apply(&[Event { let_go, ..change(EAST, Kind::Create, 5) }, older.clone()]);
+        assert_eq!(sink.dispositions()[1], fate, "let go: {let_go}");
+    }
+}
+
+/// SURFACE (g) 4: among equals the later position counts against the same source's; another source that passes on what
+/// began at the same origin has no later one, and the rows' bytes decide.
+#[test]
+fn a_source_that_is_new_to_a_row_has_no_later_position() {
+    let stands = change(EAST, Kind::Create, 5);
+    let equal = |source| Event { commit: 6, big: Some(3), ..change(source, Kind::Update, 5) };
+    let not_here = Event { let_go: true, big: Some(9), ..equal(WEST) };
+    let here = Event { big: Some(9), ..equal(WEST) };
+    for (told, change, big) in [
+        ("its own source", equal(EAST), 3),
+        ("another source, lesser bytes", equal(WEST), 7),
+        ("another source, greater bytes", here, 9),
+        ("what does not belong here has no bytes", not_here, 7),
+    ] {
+        let mut sink = ModelSink::new(Policy::GreatestOrdered);
+        sink.apply(std::slice::from_ref(&stands));
+        let mut batch = sink.batch(&[change]);
+        batch.0.tables[0].changes[0].origin = sink.plan().names.intern("us-east").unwrap();
+        sink.apply_batch(batch);
+        assert_eq!(sink.rows().get(&1), Some(&(Some(5), big)), "{told}");
+    }
+}

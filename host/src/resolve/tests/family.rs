@@ -16,6 +16,7 @@ use reconverge_streams::{
     checkpoint::{LaneId, PlanDigest},
     columns::{Columns, State},
     disposition::{Counts, Disposition},
+    family::FamilyWanted,
     logical::Logical,
     memory::{
         database::MemoryDatabase,
@@ -105,6 +106,8 @@ pub(super) struct World {
     database: MemoryDatabase,
     pub(super) claim: MemoryClaim,
     source: &'static str,
+    /// What the last batch asked of parents and children.
+    pub(super) asked: Vec<FamilyWanted>,
 }
 
 impl World {
@@ -116,14 +119,15 @@ impl World {
             database.create(TableShape::clone(&shape(table)), Vec::new(), defaults).await;
         }
         let claim = claim(&database, &plan, "main").await;
-        World { trees, plan, database, claim, source: "east" }
+        World { trees, plan, database, claim, source: "east", asked: Vec::new() }
     }
 
     /// Another lane into the same sink, of the source by the lane's name.
     pub(super) async fn beside(&self, lane: &'static str) -> Self {
         let plan = plan(self.trees);
         let claim = claim(&self.database, &plan, lane).await;
-        World { trees: self.trees, plan, database: self.database.clone(), claim, source: lane }
+        let database = self.database.clone();
+        World { trees: self.trees, plan, database, claim, source: lane, asked: Vec::new() }
     }
 
     pub(super) fn batch(&self, events: &[Event]) -> (Batch, Prepared) {
@@ -215,7 +219,9 @@ impl World {
         let (keyed, wanted) = keys::keyed(&batch, &self.plan, from, swept);
         let standing = self.claim.begin(wanted).await.unwrap();
         let mut decided = decide(&batch, &prepared, &keyed, &standing, left_out, &mut Marks, &self.plan, 1);
+        self.asked.clear();
         while let Some(asked) = decided.asks() {
+            self.asked.push(asked.clone());
             decided.learn(self.claim.family(asked).await.unwrap());
         }
         if let Some(table) = decided.leaves_too_many() {

@@ -121,9 +121,12 @@ async fn a_row_that_goes_on_waiting_is_left_alone() {
 /// Of two parents that are missing, one that does not come decides.
 #[tokio::test]
 async fn one_parent_that_does_not_come_is_enough() {
-    let mut world = World::new(false).await;
-    world.apply(&[Event { b: Some(1), ..child(C, 1, 1) }, change(B, 1, What::Delete)]).await;
-    assert_eq!(found(&world).await.1, [kept(C, 1, "orphaned")]);
+    for gone in [A, B] {
+        let mut world = World::new(false).await;
+        world.apply(&[Event { b: Some(1), ..child(C, 1, 1) }, change(gone, 1, What::Delete)]).await;
+        assert_eq!(found(&world).await.1, [kept(C, 1, "orphaned")]);
+        assert_eq!(world.parked().await[0].waits_table.as_deref(), Some("a"), "filed under the first");
+    }
     // A parent that this batch makes a dead letter is known not to come.
     let mut world = World::new(false).await;
     world.apply(&[child(B, 1, 1), change(A, 1, What::Refused)]).await;
@@ -237,6 +240,21 @@ async fn the_lane_that_counted_a_change_is_told_of_its_fate() {
     let refiled = ours.apply(&[change(A, 2, What::Delete)]).await;
     assert!(refiled.writes.kept[0].counted_by.as_deref().is_some_and(|lane| lane.contains("other")));
     assert_eq!(lane(&refiled), [(false, Parked, Orphaned)]);
+}
+
+/// A row that is kept because its parent left names the change that set it, whoever else has written the key.
+#[tokio::test]
+async fn a_kept_row_names_the_source_of_its_change() {
+    let mut world = World::new(false).await;
+    let mut first = world.batch(&[parent(1), child(B, 1, 1)]);
+    let west = world.plan.names.intern("west").unwrap();
+    let change_of_west = &mut first.0.tables[B].changes[0];
+    (change_of_west.source, change_of_west.origin) = (west, west);
+    world.apply_batch(first, &[], &LeftOut::default()).await;
+    world.apply(&[child(B, 1, 1)]).await;
+    let resolved = world.apply(&[change(A, 1, What::Delete)]).await;
+    let kept = &resolved.writes.kept[0];
+    assert_eq!((&*world.plan.names.get(kept.source), kept.position.commit), ("east", 3));
 }
 
 /// What the application wrote was counted by nobody.

@@ -55,13 +55,14 @@ fn a_local_write_is_concurrent_to_what_comes_after_it() {
 /// What the application changed is told by what the incoming change's writer saw.
 #[test]
 fn column_by_column_a_local_write_keeps_what_it_changed() {
-    let policy = Policy::ColumnsByTimeOrdered;
-    let other_column = event(0, 2, 150, (1, 6), Some((1, 5)));
-    assert_eq!(after(policy, (9, 5), Some(200), other_column).0, (9, 6));
-    let same_column = |at| event(0, 2, at, (2, 5), Some((1, 5)));
-    assert_eq!(after(policy, (9, 5), Some(200), same_column(150)).0, (9, 5));
-    assert_eq!(after(policy, (9, 5), Some(200), same_column(250)).0, (2, 5));
-    assert_eq!(after(policy, (9, 5), None, same_column(150)).0, (2, 5), "an unknown time never wins");
+    for policy in [Policy::ColumnsByTimeOrdered, Policy::ColumnsByHlcOrdered] {
+        let other_column = event(0, 2, 150, (1, 6), Some((1, 5)));
+        assert_eq!(after(policy, (9, 5), Some(200), other_column).0, (9, 6), "{policy:?}");
+        let same_column = |at| event(0, 2, at, (2, 5), Some((1, 5)));
+        assert_eq!(after(policy, (9, 5), Some(200), same_column(150)).0, (9, 5), "{policy:?}");
+        assert_eq!(after(policy, (9, 5), Some(200), same_column(250)).0, (2, 5), "{policy:?}");
+        assert_eq!(after(policy, (9, 5), None, same_column(150)).0, (2, 5), "an unknown time never wins");
+    }
 }
 
 #[test]
@@ -152,6 +153,7 @@ fn a_row_that_the_application_deleted() {
         (Policy::GreatestWin, None, change(1, 1), lost),
         (Policy::GreatestOrdered, None, change(0, 2), stands),
         (Policy::GreatestOrdered, None, change(1, 1), stands),
+        (Policy::CommitTimeOrdered, None, event(0, 2, 150, (2, 6), None), stands),
         // Where a region publishes what its application does, it may bring back what it deleted.
         (Policy::GreatestWin, Some("us-east"), change(0, 2), stands),
         (Policy::GreatestWin, Some("us-east"), change(1, 1), lost),

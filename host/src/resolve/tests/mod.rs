@@ -13,6 +13,7 @@ mod messages;
 mod model;
 mod oracle;
 mod plugin;
+mod rings;
 mod sets;
 mod single_writer;
 mod waiting;

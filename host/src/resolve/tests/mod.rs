@@ -12,6 +12,7 @@ mod local;
 mod messages;
 mod model;
 mod oracle;
+mod parents;
 mod plugin;
 mod rings;
 mod sets;

@@ -72,6 +72,14 @@ pub struct Writes {
 pub(crate) type Moved<'a> = (&'a str, Disposition, Disposition, u64);
 
 impl Writes {
+    /// `n` changes that were counted before, by this lane or another, meet another fate.
+    pub fn reclassify(&mut self, counted_by: Option<&Arc<str>>, from: Disposition, to: Disposition, n: u64) {
+        match counted_by {
+            Some(lane) => self.elsewhere.extend((0..n).map(|_| (Arc::clone(lane), from, to))),
+            None => self.reclassified.push((from, to, n)),
+        }
+    }
+
     /// What moves in the ledgers of other lanes, summed up.
     pub(crate) fn moved_elsewhere(&self) -> Vec<Moved<'_>> {
         let mut sums: BTreeMap<(&str, Disposition, Disposition), u64> = BTreeMap::new();

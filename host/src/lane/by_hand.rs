@@ -1,8 +1,6 @@
 //! What an operator asked for of what the lane keeps beside: carried out between two batches, each in a transaction of
 //! its own, so that it never races with the lane. What cannot be done is refused with the reason, and stays kept.
 
-use std::sync::Arc;
-
 use reconverge_streams::{
     by_hand::{Hand, Order},
     disposition::Disposition,
@@ -63,10 +61,7 @@ impl Ordered {
                 let id = WaitingId { sequence: order.sequence, table: row.0, key: row.1 };
                 resolved.writes.released.push(id);
                 let (from, to) = (Disposition::Parked, Disposition::DeadLettered);
-                match &order.counted_by {
-                    Some(lane) => resolved.writes.elsewhere.push((Arc::clone(lane), from, to)),
-                    None => resolved.writes.reclassified.push((from, to, 1)),
-                }
+                resolved.writes.reclassify(order.counted_by.as_ref(), from, to, 1);
                 resolved.reclassified.push((order.table, from, to));
             } else if !resolved.discarded.contains(&row) {
                 // It went in or was replaced meanwhile.

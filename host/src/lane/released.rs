@@ -128,14 +128,7 @@ impl Released {
             for (to, n) in
                 counts.present().chain([missing]).filter(|&(to, n)| to != Disposition::Parked && n > 0)
             {
-                let from = Disposition::Parked;
-                match lane {
-                    Some(lane) => {
-                        let moves = (0..n).map(|_| (Arc::clone(lane), from, to));
-                        resolved.writes.elsewhere.extend(moves);
-                    }
-                    None => resolved.writes.reclassified.push((from, to, n)),
-                }
+                resolved.writes.reclassify(lane.as_ref(), Disposition::Parked, to, n);
             }
         }
         for (table, counts) in std::mem::take(&mut resolved.counts) {

@@ -117,6 +117,10 @@ impl Resolved {
     /// A change is counted; in another lane's ledger, where that lane has counted it before.
     fn count(&mut self, batch: &Batch, item: &Item, table: Option<TableId>, disposition: Disposition) {
         self.counts.entry(table).or_default().add(disposition);
+        self.count_elsewhere(batch, item, disposition);
+    }
+
+    fn count_elsewhere(&mut self, batch: &Batch, item: &Item, disposition: Disposition) {
         if let Some(lane) = batch.counted_by(item) {
             self.elsewhere.entry(Arc::clone(lane)).or_default().add(disposition);
         }

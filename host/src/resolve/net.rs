@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use reconverge_streams::{
     canonical,
     columns::{Columns, State},
-    disposition::Disposition,
+    disposition::{Counts, Disposition},
     standing::StandingKey,
     text,
     writes::{ChangeIndex, Counted, Deletes, KeptWrite, TableWrites, Touch, Upserts, VersionWrite},
@@ -210,10 +210,7 @@ fn reclassify(
     if from == to {
         return;
     }
-    match counted_by {
-        Some(lane) => resolved.writes.elsewhere.push((Arc::clone(lane), from, to)),
-        None => resolved.writes.reclassified.push((from, to, 1)),
-    }
+    resolved.writes.reclassify(counted_by, from, to, 1);
     resolved.reclassified.push((table.table.id, from, to));
 }
 
@@ -270,14 +267,14 @@ fn park(table: &mut TableResolver<'_>) {
 
 /// Dispositions, dead letters, and what else the fates say.
 fn account(table: &TableResolver<'_>, batch: &Batch, resolved: &mut Resolved) {
-    let id = Some(table.table.id);
-    resolved.counts.entry(id).or_default();
+    let mut counts = Counts::default();
     for (row, fate) in table.fates.iter().enumerate() {
         let change = &table.batch.changes[row];
         let item = &batch.items[change.item as usize];
         match fate {
             Fate::Done(disposition) => {
-                resolved.count(batch, item, id, *disposition);
+                counts.add(*disposition);
+                resolved.count_elsewhere(batch, item, *disposition);
                 if matches!(disposition, Disposition::Applied | Disposition::Merged | Disposition::Deleted) {
                     resolved.writes.committed_at = resolved.writes.committed_at.max(Some(change.at));
                 }
@@ -291,7 +288,8 @@ fn account(table: &TableResolver<'_>, batch: &Batch, resolved: &mut Resolved) {
             Fate::Refused(refusal) => {
                 let too_old = refusal.code == too_old::CODE;
                 let disposition = if too_old { Disposition::TooOld } else { Disposition::DeadLettered };
-                resolved.count(batch, item, id, disposition);
+                counts.add(disposition);
+                resolved.count_elsewhere(batch, item, disposition);
                 let may_keep = table.prepared.residency_passed[row];
                 let generation = Some(resolved.writes.generation).filter(|_| is_plugin(refusal.stage));
                 let dead = refused::dead_letter(batch, item, refusal, generation, may_keep);
@@ -299,6 +297,7 @@ fn account(table: &TableResolver<'_>, batch: &Batch, resolved: &mut Resolved) {
             }
         }
     }
+    resolved.counts.entry(Some(table.table.id)).or_default().add_all(&counts);
 }
 
 fn is_plugin(stage: &str) -> bool {

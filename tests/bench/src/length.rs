@@ -6,8 +6,10 @@ use tokio::runtime::Runtime;
 
 use crate::{
     answer::{Answer, Bar, Line, Unit},
+    life::MEMORY_MB,
     pipeline::Variant,
     place::Kind,
+    range::FLAT_BAR,
     read::rate,
     scale::Scale,
     site::Site,
@@ -20,10 +22,6 @@ const SHORTEST: u64 = 10_000;
 const KEYS: u64 = 5_000;
 /// The run that the others are held against: the first one of which the start of the process is a small part.
 const BASE: u64 = 100_000;
-/// What is flat: within 20 % of it.
-const FLAT: f64 = 0.8;
-/// MB.
-const MEMORY_MB: f64 = 150.0;
 
 /// Answers the question for a kind of sink.
 ///
@@ -59,7 +57,7 @@ pub(crate) fn ask(runtime: &Runtime, scale: &Scale, kind: &Kind) -> Result<Answe
         } else if rows < BASE {
             lines.push(line);
         } else {
-            lines.push(line.against("100000", &base).bar(Bar::RatioAtLeast(FLAT)));
+            lines.push(line.against("100000", &base).bar(Bar::RatioAtLeast(FLAT_BAR)));
         }
         let line = Line::new(format!("{rows} changes, peak memory"), Unit::Megabytes, memory);
         memories.push(line.bar(Bar::Below(MEMORY_MB)));

@@ -18,7 +18,7 @@ use crate::{
 /// The bars: ms to start, percent of a core when idle, MB.
 const START_MS: f64 = 200.0;
 const IDLE_PERCENT: f64 = 1.0;
-const MEMORY_MB: f64 = 150.0;
+pub(crate) const MEMORY_MB: f64 = 150.0;
 /// How long a pipeline is let alone before its rest is measured.
 const SETTLE: Duration = Duration::from_secs(1);
 

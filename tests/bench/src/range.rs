@@ -18,7 +18,7 @@ use crate::{
 /// What half of the changes on ten keys may cost.
 const HOT_BAR: f64 = 0.5;
 /// What is flat: within 20 % of the base.
-const FLAT_BAR: f64 = 0.8;
+pub(crate) const FLAT_BAR: f64 = 0.8;
 
 /// Answers the question.
 ///

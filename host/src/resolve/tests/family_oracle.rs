@@ -26,6 +26,16 @@ pub(super) struct Event {
     pub(super) what: What,
 }
 
+/// The tables.
+pub(super) const A: usize = 0;
+pub(super) const B: usize = 1;
+pub(super) const C: usize = 2;
+
+/// A change of a row that names none.
+pub(super) fn change(table: usize, id: i64, what: What) -> Event {
+    Event { table, id, a: None, b: None, what }
+}
+
 pub(super) fn events(trees: bool) -> impl Strategy<Value = Vec<Event>> {
     let ids = if trees { 5 } else { 3i64 };
     let named = move || prop::option::weighted(0.8, 0..ids);

@@ -11,20 +11,12 @@ use reconverge_streams::{
 
 use super::{
     family::{World, key_of},
-    family_oracle::{Event, What},
+    family_oracle::{A, B, C, Event, What, change},
 };
 use crate::{
     plan::Orphans,
     resolve::{ByHand, LeftOut, Resolved},
 };
-
-const A: usize = 0;
-const B: usize = 1;
-const C: usize = 2;
-
-fn change(table: usize, id: i64, what: What) -> Event {
-    Event { table, id, a: None, b: None, what }
-}
 
 /// A row that names an `a`.
 fn child(table: usize, id: i64, a: i64) -> Event {
@@ -63,6 +55,17 @@ fn moved(resolved: &Resolved) -> Vec<(Disposition, Disposition)> {
 async fn look_at(world: &mut World, rows: &[(usize, i64)], left_out: LeftOut) -> Resolved {
     let swept: Vec<_> = rows.iter().map(|at| row(*at)).map(|(table, key)| (table, vec![key])).collect();
     world.apply_batch(world.batch(&[]), &swept, &left_out).await
+}
+
+/// Region west saw a row first, then it was of the other source; now its parent leaves.
+async fn left_after_two_sources(world: &mut World) -> Resolved {
+    let mut first = world.batch(&[parent(1), child(B, 1, 1)]);
+    let west = world.plan.names.intern("west").unwrap();
+    let change_of_west = &mut first.0.tables[B].changes[0];
+    (change_of_west.source, change_of_west.origin) = (west, west);
+    world.apply_batch(first, &[], &LeftOut::default()).await;
+    world.apply(&[child(B, 1, 1)]).await;
+    world.apply(&[change(A, 1, What::Delete)]).await
 }
 
 /// A row that comes in with its parent, or leaves with it, is blamed by a number of its own.
@@ -246,13 +249,7 @@ async fn the_lane_that_counted_a_change_is_told_of_its_fate() {
 #[tokio::test]
 async fn a_kept_row_names_the_source_of_its_change() {
     let mut world = World::new(false).await;
-    let mut first = world.batch(&[parent(1), child(B, 1, 1)]);
-    let west = world.plan.names.intern("west").unwrap();
-    let change_of_west = &mut first.0.tables[B].changes[0];
-    (change_of_west.source, change_of_west.origin) = (west, west);
-    world.apply_batch(first, &[], &LeftOut::default()).await;
-    world.apply(&[child(B, 1, 1)]).await;
-    let resolved = world.apply(&[change(A, 1, What::Delete)]).await;
+    let resolved = left_after_two_sources(&mut world).await;
     let kept = &resolved.writes.kept[0];
     assert_eq!((&*world.plan.names.get(kept.source), kept.position.commit), ("east", 3));
 }
@@ -290,14 +287,7 @@ async fn an_orphan_may_be_a_dead_letter() {
         ("public.c".to_owned(), TableId(2)),
     ]);
     world.plan.tables[B].key_from = vec![("old_id".into(), 0)];
-    // us-west saw the row first; it is of the other source.
-    let mut first = world.batch(&[parent(1), child(B, 1, 1)]);
-    let west = world.plan.names.intern("west").unwrap();
-    let change_of_west = &mut first.0.tables[B].changes[0];
-    (change_of_west.source, change_of_west.origin) = (west, west);
-    world.apply_batch(first, &[], &LeftOut::default()).await;
-    world.apply(&[child(B, 1, 1)]).await;
-    let resolved = world.apply(&[change(A, 1, What::Delete)]).await;
+    let resolved = left_after_two_sources(&mut world).await;
     assert_eq!((world.row(B, 1).await, world.parked().await.len()), (None, 0));
     assert_eq!(
         (moved(&resolved), &resolved.discarded[..]),

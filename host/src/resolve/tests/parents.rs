@@ -4,17 +4,9 @@ use reconverge_streams::table::TableId;
 
 use super::{
     family::World,
-    family_oracle::{Event, What},
+    family_oracle::{A, B, C, Event, What, change},
 };
 use crate::{plan::Orphans, resolve::LeftOut};
-
-const A: usize = 0;
-const B: usize = 1;
-const C: usize = 2;
-
-fn change(table: usize, id: i64, what: What) -> Event {
-    Event { table, id, a: None, b: None, what }
-}
 
 /// A row of `c` that names an `a` and a `b`.
 fn of_both(id: i64, a: i64, b: i64) -> Event {

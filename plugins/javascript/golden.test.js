@@ -25,10 +25,11 @@ for (const name of names) {
     const about = described(name), bytes = new Uint8Array(readFileSync(new URL(`${name}.bin`, golden)));
     const whole = bytes.byteOffset % 8 ? bytes.slice() : bytes;
     const read = () => {
+      const words = reconverge.wordsOf(whole);
       if (whole.length >= 4 && whole[0] !== about.columns.length) throw new Error("another number of columns");
       return about.columns.map((of, k) => {
         const type = reconverge[of.logical] ?? reconverge.text;
-        const c = reconverge.column(whole, k, type.kind, about.rows);
+        const c = reconverge.column(whole, words, k, type.kind, about.rows);
         return Array.from({ length: about.rows }, (_, i) => shown(c, i, type));
       });
     };

@@ -6,12 +6,11 @@
 // bytes and its like (Uint8Array). A plain column that is null or was not sent fails its change; optional(int) is null
 // where the column is null. Written columns: an object of them; one that is left out stays as it is, null becomes null.
 // A row reads its cells when they are asked for and is good for its own decision only: copy what is to last, `{ ...row }`.
+// A merge that asks nothing of its two rows but how they `compare` is quickest: it is asked once for each answer.
 //
 // Strings are compared by `compare`, never by `<`: that compares UTF-16 units, and regions would differ. An instance is
 // used for many calls and regions use different ones: keep nothing between calls that a decision reads.
 
-// Where a row lies: the columns of its side, and its place in them.
-const PLACE = Symbol("place");
 const BITS = 1, INT64 = 2, FLOAT64 = 3, PACKED = 4;
 const NULL = 0, VALUE = 1, UNSENT = 2, NO_ROW = 3;
 
@@ -51,10 +50,9 @@ export const fail = (why) => new Verdict(255, why);
 
 // Two values of a column, or two rows column by column in declared order: negative, 0 or positive. Text by its bytes.
 export function compare(a, b) {
+  if (a === first && b === second) return (orders ??= ordered(...sides))[at];
   if (typeof a === "string") return compareText(a, b);
   if (a !== null && typeof a === "object") {
-    const place = a[PLACE], other = b?.[PLACE];
-    if (place !== undefined && other !== undefined) return compareRows(place, other);
     if (a instanceof Uint8Array) return compareBytes(a, b);
     for (const name in a) {
       const order = compare(a[name], b[name]);
@@ -75,77 +73,93 @@ function compareText(a, b) {
   return a.length - b.length;
 }
 const rank = (unit) => (unit >= 0xd800 && unit <= 0xdfff ? unit + 0x10000 : unit);
-// Two rows of one contract, cell by cell as they lie in the block: neither text nor a BigInt is made for it.
-function compareRows(a, b) {
-  const i = a.i, j = b.i;
-  for (let k = 0; k < a.kinds.length; k++) {
-    const x = a.columns[k], y = b.columns[k], kind = a.kinds[k];
-    const isNull = x.states !== null && x.states[i] !== VALUE, other = y.states !== null && y.states[j] !== VALUE;
-    if (isNull || other) {
-      if (isNull !== other) return other ? 1 : -1;
-    } else if (kind === INT64) {
-      const high = x.halves[2 * i + 1] - y.halves[2 * j + 1];
-      if (high !== 0) return high;
-      const low = (x.halves[2 * i] >>> 0) - (y.halves[2 * j] >>> 0);
-      if (low !== 0) return low;
-    } else if (kind === PACKED) {
-      const from = x.cells[i], at = y.cells[j], end = x.cells[i + 1] - from, last = y.cells[j + 1] - at;
-      const shorter = end < last ? end : last, left = x.data, right = y.data;
-      for (let n = 0; n < shorter; n++) if (left[from + n] !== right[at + n]) return left[from + n] - right[at + n];
-      if (end !== last) return end - last;
-    } else {
-      const p = x.cells[i], q = y.cells[j];
-      if (p > q) return 1;
-      if (p < q) return -1;
-    }
-  }
-  return 0;
-}
 function compareBytes(a, b) {
   if (b === null) return 1;
   for (let i = 0; i < a.length && i < b.length; i++) if (a[i] !== b[i]) return a[i] - b[i];
   return a.length - b.length;
 }
 
-// A column of a block, as views into it. Throws where it is not of this kind or lies outside of the block.
-export function column(block, k, kind, rows) {
-  const broken = () => { throw new Error("the block does not read"); };
-  if (block.length < 8) broken();
-  const words = new DataView(block.buffer, block.byteOffset, block.length);
-  const word = (at) => words.getUint32(at, true);
-  const head = 8 + k * word(4);
-  if (word(4) < 16 || k >= word(0) || head + 16 > block.length || word(head) !== kind) broken();
-  const states = word(head + 4), cells = word(head + 8), data = word(head + 12);
-  const width = kind === BITS ? 1 : kind === PACKED ? 4 : 8, count = kind === PACKED ? rows + 1 : rows;
-  if (cells % width || cells + width * count > block.length || (states && states + rows > block.length)) broken();
-  const at = block.byteOffset + cells, View = [, Uint8Array, BigInt64Array, Float64Array, Uint32Array][kind];
-  const made = {
-    states: states ? block.subarray(states, states + rows) : null,
-    cells: new View(block.buffer, at, count),
-    // Of 8-byte integers: low and high word in turns.
-    halves: kind === INT64 ? new Int32Array(block.buffer, at, 2 * count) : null,
-    data: block.subarray(data),
-  };
-  if (states && made.states.some((state) => state > NO_ROW)) broken();
-  if (kind === PACKED) {
-    const ends = made.cells;
-    for (let i = 1, last = 0; i <= rows; i++) {
-      const end = ends[i];
-      if (end < last) broken();
-      last = end;
-    }
-    if (made.cells[0] !== 0 || data + made.cells[rows] > block.length) broken();
+// The batch in hand: its sides, whose rows are objects that read their cells where the batch stands, `at`; `orders` has how
+// the two of each contest compare, once that was asked.
+const NONE = {};
+let at = 0, rows = 0, sides = [], first = NONE, second = NONE, orders = null;
+// How the two rows of each contest compare, all of them at once and column by column: an engine that interprets has little
+// left to do for each. As they lie in the block: neither text nor an object is made for it.
+function ordered(a, b) {
+  const made = new Int8Array(rows).fill(-1);
+  let open = null;
+  for (let k = 0; k < a.kinds.length && open?.length !== 0; k++) {
+    const x = a.columns[k], y = b.columns[k], kind = a.kinds[k];
+    open = open === null && kind === INT64 && x.states === null && y.states === null
+      ? orderInts(x.cells, y.cells, made)
+      : orderOpen(x, y, kind, open, made);
   }
+  if (open === null) made.fill(0);
+  else for (const i of open) made[i] = 0;
   return made;
 }
+// By the first column, of integers that are all there; returns the places of equal ones. Lesser ones are marked already.
+function orderInts(x, y, made) {
+  const open = [], count = rows;
+  for (let i = 0; i < count; i++) {
+    const p = x[i], q = y[i];
+    if (p > q) made[i] = 1;
+    else if (p === q) open.push(i);
+  }
+  return open;
+}
+// By a column, of the rows whose columns before it are equal (none: of all rows). Nulls come before values.
+function orderOpen(x, y, kind, open, made) {
+  const still = [];
+  for (let n = 0; n < (open?.length ?? rows); n++) {
+    const i = open === null ? n : open[n], p = state(x, i) === VALUE, q = state(y, i) === VALUE;
+    let order = p - q;
+    if (p && q) order = kind === PACKED ? orderPacked(x, y, i) : x.cells[i] > y.cells[i] ? 1 : x.cells[i] < y.cells[i] ? -1 : 0;
+    if (order === 0) still.push(i);
+    else made[i] = order > 0 ? 1 : -1;
+  }
+  return still;
+}
+function orderPacked(x, y, i) {
+  const a = x.data, b = y.data, end = x.cells[i + 1], last = y.cells[i + 1];
+  let n = x.cells[i], m = y.cells[i];
+  if (n > end || m > last || end > a.length || last > b.length) broken();
+  while (n < end && m < last && a[n] === b[m]) n++, m++;
+  return n < end && m < last ? (a[n] > b[m] ? 1 : -1) : (n < end) - (m < last);
+}
+
+const broken = () => { throw new Error("the block does not read"); };
+// A column of a block, as views into it. Throws where it is not of this kind or lies outside of the block; the ends of
+// packed cells are looked at where a cell is read. `words` is the block as words.
+export function column(block, words, k, kind, rows) {
+  const size = block.length, buffer = block.buffer, start = block.byteOffset;
+  if (size < 8) broken();
+  const head = 2 + k * (words[1] >>> 2);
+  if (words[1] < 16 || words[1] % 4 || k >= words[0] || 4 * head + 16 > size || words[head] !== kind) broken();
+  const states = words[head + 1], cells = words[head + 2], data = words[head + 3], from = start + cells;
+  const width = kind === BITS ? 1 : kind === PACKED ? 4 : 8, count = kind === PACKED ? rows + 1 : rows;
+  if (cells % width || cells + width * count > size || (states && states + rows > size)) broken();
+  const made = {
+    states: states ? block.subarray(states, states + rows) : null,
+    cells: kind === INT64 ? new BigInt64Array(buffer, from, count)
+      : kind === PACKED ? new Uint32Array(buffer, from, count)
+      : kind === FLOAT64 ? new Float64Array(buffer, from, count)
+      : new Uint8Array(buffer, from, count),
+    data: kind === PACKED ? block.subarray(data) : null,
+  };
+  if (states && made.states.some((state) => state > NO_ROW)) broken();
+  if (kind === PACKED && (made.cells[0] !== 0 || data + made.cells[rows] > size)) broken();
+  return made;
+}
+export const wordsOf = (block) => new Uint32Array(block.buffer, block.byteOffset, block.length >>> 2);
 export const state = (c, i) => (c.states ? c.states[i] : VALUE);
 export function cell(c, i, of) {
   if (of.kind === BITS) return c.cells[i] !== 0;
   if (of.kind !== PACKED) return c.cells[i];
-  const of_bytes = of.logical === "bytes" || of.logical === "uuid";
-  return (of_bytes ? slice : decode)(c.data, c.cells[i], c.cells[i + 1]);
+  const from = c.cells[i], to = c.cells[i + 1], of_bytes = of.logical === "bytes" || of.logical === "uuid";
+  if (from > to || to > c.data.length) broken();
+  return of_bytes ? c.data.slice(from, to) : decode(c.data, from, to);
 }
-const slice = (data, from, to) => data.slice(from, to);
 
 // UTF-8 by hand: the engine that components run on has no TextDecoder. The host has checked it.
 function decode(data, from, to) {
@@ -170,59 +184,121 @@ function encode(words, into) {
   }
 }
 
-// One side of a block. Its row is one object that is moved from place to place and reads its cells where it stands.
-function side(block, first, rows, fields, word) {
-  const columns = fields.map(([, of], k) => column(block, first + k, of.kind, rows));
-  const place = { i: 0, columns, kinds: fields.map(([, of]) => of.kind) }, row = {};
-  Object.defineProperty(row, PLACE, { value: place });
-  fields.forEach(([name, of], k) => {
-    const read = columns[k];
-    const get = () => (state(read, place.i) === VALUE ? cell(read, place.i, of) : null);
-    Object.defineProperty(row, name, { get, enumerable: true });
-  });
-  return {
-    row,
-    place,
-    // Whether each cell of every row is there.
-    whole: columns.every((c) => c.states === null),
-    isNone: (i) => columns.length > 0 && columns.every((c) => state(c, i) === NO_ROW),
-    // The words why the change of a row fails; nothing where it does not.
-    gap(i) {
-      for (let k = 0; k < fields.length; k++) {
-        const [name, of] = fields[k], at = state(columns[k], i);
-        if (at === VALUE || (at === NULL && of.optional)) continue;
-        return `${word}column ${name} ${at === NULL ? "is null" : at === UNSENT ? "was not sent" : "has no row"}`;
-      }
-      return null;
-    },
-  };
+// One side of a table's blocks: its row, and the columns of the block in hand.
+class Side {
+  constructor(from, fields, word) {
+    this.from = from;
+    this.fields = fields;
+    this.word = word;
+    this.kinds = fields.map(([, of]) => of.kind);
+    this.columns = [];
+    this.whole = true;
+    this.row = {};
+    fields.forEach(([name, of], k) => {
+      const get = () => (state(this.columns[k], at) === VALUE ? cell(this.columns[k], at, of) : null);
+      Object.defineProperty(this.row, name, { get, enumerable: true });
+    });
+  }
+  read(block, words) {
+    this.whole = true;
+    for (let k = 0; k < this.kinds.length; k++) {
+      const c = (this.columns[k] = column(block, words, this.from + k, this.kinds[k], rows));
+      if (c.states !== null) this.whole = false;
+    }
+  }
+  isNone(i) {
+    return this.columns.length > 0 && this.columns.every((c) => state(c, i) === NO_ROW);
+  }
+  // The words why the change of a row fails; nothing where it does not.
+  gap(i) {
+    for (let k = 0; k < this.fields.length; k++) {
+      const [name, of] = this.fields[k], found = state(this.columns[k], i);
+      if (found === VALUE || (found === NULL && of.optional)) continue;
+      return `${this.word}column ${name} ${found === NULL ? "is null" : found === UNSENT ? "was not sent" : "has no row"}`;
+    }
+    return null;
+  }
 }
 
-// An answer in the making.
-function answering(rows, writes) {
-  const verdict = new Uint8Array(rows), reason = new Uint8Array(rows), numbers = new Map(), written = [];
-  let before = null, number = 0;
-  return {
-    say(i, said) {
-      verdict[i] = said.code;
-      // A copy: what is written may be the row itself, which moves on.
-      if (said.columns !== null) written[i] = { ...said.columns };
-      if (said.reason === "") return;
-      if (said.reason !== before) {
-        before = said.reason;
-        const words = numbers.size < 254 || numbers.has(before) ? before : "other";
-        if (!numbers.has(words)) numbers.set(words, numbers.size + 1);
-        number = numbers.get(words);
+// What a rule says by how the two rows compare, where it asks nothing else of them: verdicts for -1, 0 and 1. Such a rule
+// need not be asked of each contest. Null where it reads a cell.
+function byOrder(decide, fields) {
+  let reads = false;
+  const probe = () => fields.reduce((row, [name]) => {
+    const get = () => { reads = true; throw new Error("asked without a row"); };
+    return Object.defineProperty(row, name, { get, enumerable: true });
+  }, {});
+  (first = probe()), (second = probe()), (at = 0);
+  return [-1, 0, 1].map((order) => {
+    (orders = [order]), (reads = false);
+    try {
+      const said = decide(first, second);
+      return reads || said.columns !== null ? null : said;
+    } catch {
+      return null;
+    }
+  });
+}
+
+// What is said of the rows of the batch in hand.
+class Answer {
+  constructor(writes, rows) {
+    this.writes = writes;
+    this.verdict = new Uint8Array(rows);
+    this.reason = new Uint8Array(rows);
+    this.reasons = [];
+    this.written = [];
+  }
+  // Of each contest, by how its rows compare: the three verdicts.
+  byOrder(said, orders) {
+    const { verdict, reason } = this, count = orders.length;
+    const numbers = said.map((one) => this.number(one.reason)), codes = said.map((one) => one.code);
+    verdict.fill(codes[0]);
+    reason.fill(numbers[0]);
+    for (let i = 0; i < count; i++) {
+      const order = orders[i];
+      if (order < 0) continue;
+      verdict[i] = codes[order + 1];
+      reason[i] = numbers[order + 1];
+    }
+  }
+  // Of each row by itself. `settled` says what becomes of one that is not to be decided; there is none where every row is
+  // whole.
+  byRow(settled, decide) {
+    const { verdict, reason, written } = this, incoming = first, current = second, count = rows;
+    // Most rows get the verdict of one before them.
+    let before = null, code = 0, number = 0;
+    for (let i = 0; i < count; i++) {
+      at = i;
+      const said = (settled !== null && settled(i)) || decide(incoming, current);
+      if (said !== before) {
+        (before = said), (code = said.code), (number = this.number(said.reason));
+        if (said.columns !== null) {
+          // A copy: what is written may be the row itself, which moves on.
+          written[i] = { ...said.columns };
+          before = null;
+        }
       }
-      reason[i] = number;
-    },
-    finish: () => ({
+      verdict[i] = code;
+      if (number !== 0) reason[i] = number;
+    }
+  }
+  // The number of a reason, counted from 1; those that are too many share the last one.
+  number(reason) {
+    if (reason === "") return 0;
+    const known = this.reasons.indexOf(reason);
+    if (known >= 0) return known + 1;
+    return this.reasons.length < 254 ? this.reasons.push(reason) : this.reasons[254] ? 255 : this.reasons.push("other");
+  }
+  finish() {
+    const { verdict, reasons, written } = this;
+    return {
       verdict,
-      reason: numbers.size ? reason : new Uint8Array(0),
-      reasons: [...numbers.keys()],
-      block: written.length ? blockOf(written, writes, rows) : new Uint8Array(0),
-    }),
-  };
+      reason: reasons.length ? this.reason : new Uint8Array(0),
+      reasons,
+      block: written.length ? blockOf(written, this.writes, rows) : new Uint8Array(0),
+    };
+  }
 }
 
 // The written columns as a block.
@@ -272,8 +348,9 @@ const promises = (fields) => JSON.stringify({
   sent: fields.map(([name]) => name),
 });
 
-function plugin(about, sides, stage, run) {
+function plugin(about, named, stage, decide) {
   const fields = Object.entries(about.row), writes = Object.entries(about.writes ?? {});
+  let known = null;
   const lifecycle = {
     describe: () => ({
       name: about.name,
@@ -283,46 +360,39 @@ function plugin(about, sides, stage, run) {
     }),
     open(config, tables) {
       about.configure?.(config);
-      const reads = sides.flatMap((side) => specs(side, fields));
+      known = null;
+      const reads = named.flatMap(([side]) => specs(side, fields));
       return tables.map((_, table) => ({ table, reads, writes: specs("after", writes), extensions: promises(fields) }));
     },
   };
-  return { lifecycle, [stage]: { run: (_table, rows, block) => run(rows, aligned(block), fields, writes) } };
+  const own = named.map(([, word], n) => new Side(n * fields.length, fields, word)), isContest = own.length > 1;
+  const settled = isContest ? settledContest(...own) : settledRow(...own);
+  const run = (_table, count, block) => {
+    const of = aligned(block), words = wordsOf(of), answer = new Answer(writes, count);
+    if (isContest) known ??= byOrder(decide, fields);
+    (sides = own), (rows = count), (orders = null), (first = own[0].row), (second = isContest ? own[1].row : NONE);
+    for (const side of own) side.read(of, words);
+    const isWhole = own.every((side) => side.whole);
+    if (isWhole && known?.every((said) => said !== null)) answer.byOrder(known, ordered(...own));
+    else answer.byRow(isWhole ? null : settled, decide);
+    return answer.finish();
+  };
+  return { lifecycle, [stage]: { run } };
 }
+const settledRow = (only) => (i) => {
+  if (only.isNone(i)) return keep;
+  const gap = only.gap(i);
+  return gap === null ? null : fail(gap);
+};
+const settledContest = (after, current) => (i) => {
+  if (current.isNone(i)) return takeIncoming;
+  if (after.isNone(i)) return remove.archiveLoser();
+  const gap = after.gap(i) ?? current.gap(i);
+  return gap === null ? null : fail(gap);
+};
 
 // A merge: `decide(incoming, current)` says which of two rows stands.
-export const merge = (about, decide) =>
-  plugin(about, ["after", "current"], "merge", (rows, block, fields, writes) => {
-    const after = side(block, 0, rows, fields, "incoming "), current = side(block, fields.length, rows, fields, "current ");
-    const answer = answering(rows, writes);
-    const whole = after.whole && current.whole, incoming = after.place, standing = current.place;
-    for (let i = 0; i < rows; i++) {
-      if (!whole) {
-        if (current.isNone(i)) { answer.say(i, takeIncoming); continue; }
-        if (after.isNone(i)) { answer.say(i, remove.archiveLoser()); continue; }
-        const gap = after.gap(i) ?? current.gap(i);
-        if (gap !== null) { answer.say(i, fail(gap)); continue; }
-      }
-      incoming.i = standing.i = i;
-      answer.say(i, decide(after.row, current.row));
-    }
-    return answer.finish();
-  });
-
+export const merge = (about, decide) => plugin(about, [["after", "incoming "], ["current", "current "]], "merge", decide);
 // A filter, a residency rule or a mapping: `decide(row)` says what becomes of one row.
-const rowsOf = (stage) => (about, decide) =>
-  plugin(about, ["after"], stage, (rows, block, fields, writes) => {
-    const only = side(block, 0, rows, fields, "");
-    const answer = answering(rows, writes);
-    for (let i = 0; i < rows; i++) {
-      if (!only.whole) {
-        if (only.isNone(i)) { answer.say(i, keep); continue; }
-        const gap = only.gap(i);
-        if (gap !== null) { answer.say(i, fail(gap)); continue; }
-      }
-      only.place.i = i;
-      answer.say(i, decide(only.row));
-    }
-    return answer.finish();
-  });
+const rowsOf = (stage) => (about, decide) => plugin(about, [["after", ""]], stage, (row) => decide(row));
 export const filter = rowsOf("filter"), residency = rowsOf("residency"), mapping = rowsOf("mapping");

@@ -22,6 +22,8 @@ pub(crate) struct Step {
     typed: String,
     arguments: Vec<String>,
     variables: Vec<(&'static str, String)>,
+    /// An exit code besides 0 that is no failure.
+    accepted: Option<i32>,
 }
 
 impl Step {
@@ -41,7 +43,14 @@ impl Step {
             typed: typed.to_owned(),
             arguments: Vec::new(),
             variables: Vec::new(),
+            accepted: None,
         }
+    }
+
+    /// Takes this exit code for no failure, as 0.
+    pub(crate) fn accepting(mut self, code: i32) -> Step {
+        self.accepted = Some(code);
+        self
     }
 
     /// More arguments, each taken as it is.
@@ -69,7 +78,8 @@ impl Step {
     pub(crate) fn run(&self) -> Result<()> {
         timed(&self.title, || {
             let status = self.command().status().with_context(|| format!("starting {}", self.typed))?;
-            if !status.success() {
+            let is_accepted = self.accepted.is_some() && status.code() == self.accepted;
+            if !status.success() && !is_accepted {
                 bail!("{} failed ({status})\nhint: run it by hand: {}", self.title, self.by_hand());
             }
             Ok(())

@@ -1,6 +1,6 @@
 //! What a batch comes to besides rows: messages without a change, dead letters, what is left out of it.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use bytes::Bytes;
 use reconverge_streams::{disposition::Disposition, source::Delivery, table::TableId, writes::DeadLetter};
@@ -62,6 +62,26 @@ fn messages_without_a_change_are_counted() {
     assert_eq!([Disposition::Parked, Disposition::Applied].map(|fate| of(table, fate)), [1, 1]);
     assert_eq!(resolved.writes.counts.sum(), 7);
     assert_eq!((resolved.repeats_told_by_window, resolved.repeats_told_by_sink), (3, 0));
+}
+
+/// A change that another lane counted when it came is counted there again, whatever becomes of it; so are messages.
+#[test]
+fn what_another_lane_counted_is_counted_there() {
+    let mut sink = ModelSink::new(Policy::GreatestOrdered);
+    let mut batch = sink.batch(&[change(0, 1, 100), change(0, 2, 200), change(0, 3, 300)]);
+    batch.1.tables[0].passed[2] = Passed::Refused(refusal("mapping", "rejected", Some(TableId(0))));
+    add(&mut batch.0, ItemKind::Settled(Disposition::Duplicate));
+    add(&mut batch.0, ItemKind::Refused(refusal("decode", "not-json", None)));
+    let other: Arc<str> = "p/s/other/0".into();
+    batch.0.counted_by =
+        [false, true, true, true, true].map(|is_other| is_other.then(|| other.clone())).into();
+    let resolved = sink.apply_batch(batch);
+    let counts: Vec<_> = resolved.elsewhere[&other].present().collect();
+    assert_eq!(
+        counts,
+        [(Disposition::Applied, 1), (Disposition::Duplicate, 1), (Disposition::DeadLettered, 2)]
+    );
+    assert_eq!((resolved.elsewhere.len(), resolved.writes.counts.sum()), (1, 5));
 }
 
 /// The letter of a message that did not decode, where residency is bound to the table or is not.

@@ -1,9 +1,11 @@
 //! Rows with several parents, parents of which a dead letter comes later, and how many rows may leave at once.
 
+use std::collections::HashSet;
+
 use reconverge_streams::table::TableId;
 
 use super::{
-    family::World,
+    family::{World, key_of},
     family_oracle::{A, B, C, Event, What, change},
 };
 use crate::{plan::Orphans, resolve::LeftOut};
@@ -57,6 +59,31 @@ async fn a_dead_letter_tells_those_that_wait_for_its_row() {
     assert_eq!(why(&world).await, waits("parent", "a"), "another table's row of that key");
     world.apply(&[change(A, 1, What::Refused)]).await;
     assert_eq!(why(&world).await, waits("orphaned", "a"));
+}
+
+/// A row that stays beside although its parent came brings in nobody: those that wait for it are not asked for.
+#[tokio::test]
+async fn nobody_is_asked_for_below_a_row_that_stays_beside() {
+    let mut world = World::new(false).await;
+    world.apply(&[Event { a: Some(1), ..change(B, 1, What::Write) }, of_both(1, 1, 1)]).await;
+    let left_out = LeftOut { rows: HashSet::from([(TableId(1), key_of(1))]), ..LeftOut::default() };
+    world.apply_batch(world.batch(&[change(A, 1, What::Write)]), &[], &left_out).await;
+    let asked: Vec<_> = world.asked.iter().flat_map(|asked| &asked.waiting).collect();
+    let [(table, keys)] = &asked[..] else { panic!("one question: {asked:?}") };
+    assert_eq!((*table, &keys.keys[..]), (TableId(0), &[key_of(1)][..]));
+    assert_eq!(world.parked().await.len(), 2);
+}
+
+/// A row that is written and stays is asked for no children, however many there are.
+#[tokio::test]
+async fn the_children_of_a_row_that_stays_are_not_asked_for() {
+    let mut world = World::new(false).await;
+    let child = |id| Event { a: Some(1), ..change(B, id, What::Write) };
+    world.apply(&[change(A, 1, What::Write), child(1), child(2), child(3)]).await;
+    world.plan.leaving_max = 1;
+    world.apply(&[change(A, 1, What::Write)]).await;
+    assert!(world.asked.iter().all(|asked| asked.children.is_empty()), "{:?}", world.asked);
+    assert_eq!(world.parked().await.len(), 0);
 }
 
 /// As many as may leave do, though one answer holds them all; an answer that was cut at the bound tells of too many, though

@@ -1,11 +1,15 @@
 //! Rows that name rows of their own table, one change after another: which of them are in the sink, and which other rows of
 //! the sink are looked at for that (SURFACE (g) 7).
 
+use std::collections::HashSet;
+
+use reconverge_streams::table::TableId;
+
 use super::{
     family::{World, key_of},
     family_oracle::{Event, What},
 };
-use crate::plan::Orphans;
+use crate::{plan::Orphans, resolve::LeftOut};
 
 fn write(id: i64, above: Option<i64>) -> Event {
     Event { table: 0, id, a: above, b: None, what: What::Write }
@@ -105,6 +109,16 @@ async fn a_row_comes_in_below_one_that_loses_its_reference() {
     world.apply(&[Event { what: What::Delete, ..below(9, None, None) }, write(5, None)]).await;
     let (there, kept) = world.found().await;
     assert_eq!((there.into_keys().collect(), kept.len()), (vec![(0, 5), (1, 1), (1, 2)], 0));
+}
+
+/// A row that the sink would not take in stays beside although its parent came, and so does what is below it.
+#[tokio::test]
+async fn what_is_below_a_row_that_stays_beside_stays_too() {
+    let mut world = World::new(true).await;
+    world.apply(&[write(1, Some(0)), write(2, Some(1))]).await;
+    let left_out = LeftOut { rows: HashSet::from([(TableId(0), key_of(1))]), ..LeftOut::default() };
+    world.apply_batch(world.batch(&[write(0, None)]), &[], &left_out).await;
+    assert_eq!(found(&world).await, (vec![0], vec![(1, true), (2, false)]));
 }
 
 /// A sink is asked for rows by the bytes of their keys and by the same keys as cells.

@@ -33,9 +33,11 @@ const PROPERTIES: [(&str, &str); 3] = [
     ("PROPTEST_MAX_SHRINK_ITERS", "0"),
     ("PROPTEST_DISABLE_FAILURE_PERSISTENCE", "1"),
 ];
-/// What the tool exits with where every mutant was caught, some of them because the tests did not end: a loop that a
-/// mutant makes endless is told from the original by that.
-const CAUGHT_BY_TIMEOUT: i32 = 3;
+/// What the tool exits with where the tests did not end with some mutants. A loop that a mutant makes endless is told from
+/// the original by that; whether others survived is then to be looked up.
+const TIMED_OUT: i32 = 3;
+/// Where the tool lists those that survived, below its output folder.
+const SURVIVORS: &str = "mutants.out/missed.txt";
 /// Where `cargo install --root` puts the tool.
 const TOOL: &str = "tools/bin/cargo-mutants";
 
@@ -84,7 +86,8 @@ fn mutate(tool: &Path, folder: &Path, files: &[String], asked: &Mutants) -> Resu
     let mut words: Vec<String> =
         ["mutants", "--in-place", "--no-shuffle", "--colors=never", "--timeout=30"].map(str::to_owned).into();
     words.extend(["--dir".to_owned(), folder.display().to_string()]);
-    words.extend(["--output".to_owned(), folder.with_extension("found").display().to_string()]);
+    let found = folder.with_extension("found");
+    words.extend(["--output".to_owned(), found.display().to_string()]);
     words.extend(["--config".to_owned(), project_root().join(ARGUMENTS).display().to_string()]);
     for file in files {
         words.extend(["--file".to_owned(), file.clone()]);
@@ -93,8 +96,13 @@ fn mutate(tool: &Path, folder: &Path, files: &[String], asked: &Mutants) -> Resu
         words.extend(["--shard".to_owned(), shard.clone()]);
     }
     let title = format!("mutants of {}", folder.display());
-    let step = Step::program(&title, tool, "cargo-mutants").arguments(words).accepting(CAUGHT_BY_TIMEOUT);
-    PROPERTIES.iter().fold(step, |step, (name, value)| step.variable(name, *value)).run()
+    let step = Step::program(&title, tool, "cargo-mutants").arguments(words).accepting(TIMED_OUT);
+    PROPERTIES.iter().fold(step, |step, (name, value)| step.variable(name, *value)).run()?;
+    let survivors = fs::read_to_string(found.join(SURVIVORS)).context("reading which mutants survived")?;
+    if !survivors.is_empty() {
+        bail!("no test fails on these mutants:\n{survivors}hint: CONTRIBUTING.md says what to do about them");
+    }
+    Ok(())
 }
 
 /// A crate below `target/mutants` of some modules of a package.

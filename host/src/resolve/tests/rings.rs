@@ -115,9 +115,9 @@ async fn a_row_comes_in_below_one_that_loses_its_reference() {
 #[tokio::test]
 async fn what_is_below_a_row_that_stays_beside_stays_too() {
     let mut world = World::new(true).await;
-    world.apply(&[write(1, Some(0)), write(2, Some(1))]).await;
+    world.apply(&[write(1, Some(0))]).await;
     let left_out = LeftOut { rows: HashSet::from([(TableId(0), key_of(1))]), ..LeftOut::default() };
-    world.apply_batch(world.batch(&[write(0, None)]), &[], &left_out).await;
+    world.apply_batch(world.batch(&[write(0, None), write(2, Some(1))]), &[], &left_out).await;
     assert_eq!(found(&world).await, (vec![0], vec![(1, true), (2, false)]));
 }
 

@@ -50,7 +50,7 @@ export const fail = (why) => new Verdict(255, why);
 
 // Two values of a column, or two rows column by column in declared order: negative, 0 or positive. Text by its bytes.
 export function compare(a, b) {
-  if (a === first && b === second) return (orders ??= ordered(...sides))[at];
+  if (a === first && b === second) return (orders ?? allOrders())[at];
   if (typeof a === "string") return compareText(a, b);
   if (a !== null && typeof a === "object") {
     if (a instanceof Uint8Array) return compareBytes(a, b);
@@ -84,41 +84,52 @@ function compareBytes(a, b) {
 const NONE = {};
 let at = 0, rows = 0, sides = [], first = NONE, second = NONE, orders = null;
 // How the two rows of each contest compare, all of them at once and column by column: an engine that interprets has little
-// left to do for each. As they lie in the block: neither text nor an object is made for it.
-function ordered(a, b) {
-  const made = new Int8Array(rows).fill(-1);
+// left to do for each. As they lie in the block: neither text nor an object is made for it. `marks` says what goes into
+// the two arrays for lesser, equal and greater ones.
+function ordered(a, b, into, also, marks) {
+  const [less, equal, greater] = marks;
+  into.fill(less[0]);
+  also.fill(less[1]);
   let open = null;
   for (let k = 0; k < a.kinds.length && open?.length !== 0; k++) {
     const x = a.columns[k], y = b.columns[k], kind = a.kinds[k];
-    open = open === null && kind === INT64 && x.states === null && y.states === null
-      ? orderInts(x.cells, y.cells, made)
-      : orderOpen(x, y, kind, open, made);
+    if (k === 0 && kind === INT64 && x.states === null && y.states === null) {
+      open = orderInts(x.cells, y.cells, into, also, greater);
+      continue;
+    }
+    const orders = orderOpen(x, y, kind, open);
+    for (const [i, order] of orders) if (order > 0) (into[i] = greater[0]), (also[i] = greater[1]);
+    open = orders.filter(([, order]) => order === 0).map(([i]) => i);
   }
-  if (open === null) made.fill(0);
-  else for (const i of open) made[i] = 0;
-  return made;
+  for (const i of open ?? into.keys()) (into[i] = equal[0]), (also[i] = equal[1]);
 }
-// By the first column, of integers that are all there; returns the places of equal ones. Lesser ones are marked already.
-function orderInts(x, y, made) {
+const ORDERS = [[-1, -1], [0, 0], [1, 1]];
+function allOrders() {
+  orders = new Int8Array(rows);
+  ordered(...sides, orders, orders, ORDERS);
+  return orders;
+}
+// By the first column, of integers that are all there; returns the places of equal ones.
+function orderInts(x, y, into, also, [mark, other]) {
   const open = [], count = rows;
   for (let i = 0; i < count; i++) {
     const p = x[i], q = y[i];
-    if (p > q) made[i] = 1;
+    if (p > q) (into[i] = mark), (also[i] = other);
     else if (p === q) open.push(i);
   }
   return open;
 }
-// By a column, of the rows whose columns before it are equal (none: of all rows). Nulls come before values.
-function orderOpen(x, y, kind, open, made) {
-  const still = [];
+// By a column, of the rows whose columns before it are equal (none: of all rows): places, and how they compare. Nulls come
+// before values.
+function orderOpen(x, y, kind, open) {
+  const made = [];
   for (let n = 0; n < (open?.length ?? rows); n++) {
     const i = open === null ? n : open[n], p = state(x, i) === VALUE, q = state(y, i) === VALUE;
     let order = p - q;
     if (p && q) order = kind === PACKED ? orderPacked(x, y, i) : x.cells[i] > y.cells[i] ? 1 : x.cells[i] < y.cells[i] ? -1 : 0;
-    if (order === 0) still.push(i);
-    else made[i] = order > 0 ? 1 : -1;
+    made.push([i, order]);
   }
-  return still;
+  return made;
 }
 function orderPacked(x, y, i) {
   const a = x.data, b = y.data, end = x.cells[i + 1], last = y.cells[i + 1];
@@ -250,17 +261,8 @@ class Answer {
     this.written = [];
   }
   // Of each contest, by how its rows compare: the three verdicts.
-  byOrder(said, orders) {
-    const { verdict, reason } = this, count = orders.length;
-    const numbers = said.map((one) => this.number(one.reason)), codes = said.map((one) => one.code);
-    verdict.fill(codes[0]);
-    reason.fill(numbers[0]);
-    for (let i = 0; i < count; i++) {
-      const order = orders[i];
-      if (order < 0) continue;
-      verdict[i] = codes[order + 1];
-      reason[i] = numbers[order + 1];
-    }
+  byOrder(said, sides) {
+    ordered(...sides, this.verdict, this.reason, said.map((one) => [one.code, this.number(one.reason)]));
   }
   // Of each row by itself. `settled` says what becomes of one that is not to be decided; there is none where every row is
   // whole.
@@ -373,7 +375,7 @@ function plugin(about, named, stage, decide) {
     (sides = own), (rows = count), (orders = null), (first = own[0].row), (second = isContest ? own[1].row : NONE);
     for (const side of own) side.read(of, words);
     const isWhole = own.every((side) => side.whole);
-    if (isWhole && known?.every((said) => said !== null)) answer.byOrder(known, ordered(...own));
+    if (isWhole && known?.every((said) => said !== null)) answer.byOrder(known, own);
     else answer.byRow(isWhole ? null : settled, decide);
     return answer.finish();
   };

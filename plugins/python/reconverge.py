@@ -19,8 +19,7 @@ from __future__ import annotations
 
 import struct
 from functools import cache, partial
-from itertools import compress
-from operator import gt, lt, not_, sub
+from operator import gt, lt
 from types import NoneType
 from typing import Annotated, Any, Callable, Iterable, NamedTuple, get_args, get_origin, get_type_hints
 
@@ -194,29 +193,29 @@ class Side:
         return None
 
 
-def orders(after: Side, current: Side) -> list[int]:
-    """How the two rows of each contest compare, as tuples do; all cells are there. Column by column, since few rows need
-    more than the first one, and of text by its bytes, which is the order of code points."""
-    found: list[int] = [0] * after.count
-    open: Iterable[int] = range(after.count)
-    odd: set[int] = set()
+def orders(after: Side, current: Side) -> bytes:
+    """How the two rows of each contest compare, as tuples do: 0 equal, 1 greater, 2 lesser. All cells are there. Column by
+    column, since few rows need more than the first one, and of text by its bytes, which is the order of code points."""
+    rows, found = after.count, bytearray(after.count)
+    open: Iterable[int] = range(rows)
     for k, (field, x, y) in enumerate(zip(after.fields, after.columns, current.columns)):
         if k == 0 and field.kind != PACKED:
             a, b = x.cells.tolist(), y.cells.tolist()
-            found = list(map(sub, map(gt, a, b), map(lt, a, b)))
+            # As two long numbers, whose bytes are the rows.
+            greater, lesser = (int.from_bytes(bytes(map(by, a, b)), "little") for by in (gt, lt))
+            found = bytearray((greater + 2 * lesser).to_bytes(rows, "little"))
         else:
             a, b = x.reader(field), y.reader(field)
             for i in open:
                 p, q = a(i), b(i)
-                found[i] = (p > q) - (p < q)
-        open = list(compress(range(after.count), map(not_, found)))
+                found[i] = 1 if p > q else 2 if p < q else 0
+        if 0 not in found:
+            break
+        open = [i for i in open if not found[i]]
         if field.kind == FLOAT64:
             # What is not a number is neither equal nor in any order: the columns behind it do not count.
-            odd.update(i for i in open if x.cells[i] != y.cells[i])
-        open = [i for i in open if i not in odd] if odd else open
-        if not open:
-            break
-    return found
+            open = [i for i in open if x.cells[i] == y.cells[i]]
+    return bytes(found)
 
 
 class Answering:
@@ -248,11 +247,11 @@ class Answering:
                 other = self.reasons.setdefault("other", len(self.reasons) + 1)
             self.reason[:] = bytes([numbers.get(reason, other) for reason in reasons])
 
-    def say_by_order(self, said: list[Verdict], found: list[int]) -> None:
+    def say_by_order(self, said: list[Verdict], found: bytes) -> None:
         """Says of each contest what is said of rows that compare so: as equal, greater, lesser."""
-        self.verdict[:] = bytes(map([one.code for one in said].__getitem__, found))
         numbers = [self.reasons.setdefault(one.reason, len(self.reasons) + 1) if one.reason else 0 for one in said]
-        self.reason[:] = bytes(map(numbers.__getitem__, found))
+        codes = [one.code for one in said]
+        self.verdict[:], self.reason[:] = (found.translate(bytes([*of, *bytes(253)])) for of in (codes, numbers))
 
     def block(self, of: list[Field]) -> bytes:
         """The written columns; empty where nothing was written."""

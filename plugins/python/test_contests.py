@@ -93,9 +93,9 @@ class Contests(unittest.TestCase):
         for k in range(6):
             struct.pack_into("<I", block, 8 + 16 * k + 4, 0)
         sides = [reconverge.Side(memoryview(block), first, len(pairs), Odd, fields, "") for first in (0, 3)]
-        wanted = [(a > b) - (a < b) for a, b in zip(*(side.rows() for side in sides))]
-        self.assertEqual(reconverge.orders(*sides), wanted)
-        self.assertEqual({-1, 0, 1}, set(wanted))
+        wanted = [1 if a > b else 2 if a < b else 0 for a, b in zip(*(side.rows() for side in sides))]
+        self.assertEqual(list(reconverge.orders(*sides)), wanted)
+        self.assertEqual({0, 1, 2}, set(wanted))
 
     def test_a_rule_that_only_compares_is_not_asked_of_each_row(self):
         self.assertEqual(said(by_rows, ROWS)[0], 3)

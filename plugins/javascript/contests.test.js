@@ -11,13 +11,15 @@ const epochs = [-(2n ** 63n), -1n, 0n, 1n, 2n ** 32n, 2n ** 53n + 1n, 2n ** 63n 
 const regions = ["", "a", "ab", "b", "\u{ffff}", "\u{10000}"];
 const rows = epochs.flatMap((epoch) => regions.map((region) => ({ epoch, region })));
 
-// Every row against every other, as a block; where all cells are there it has no states.
-function contests(rows) {
-  const pairs = rows.flatMap((a) => rows.map((b) => ({ a: a.epoch, b: a.region, c: b.epoch, d: b.region })));
+// Every row against every other.
+const contests = (rows) => blockOf(rows.flatMap((a) => rows.map((b) => [a, b])));
+// Pairs of rows as a block; where all cells are there it has no states.
+function blockOf(contests) {
+  const pairs = contests.map(([a, b]) => ({ a: a.epoch, b: a.region, c: b.epoch, d: b.region }));
   const fields = ["a", "b", "c", "d"].map((name, k) => [name, k % 2 ? reconverge.text : reconverge.int]);
   const block = reconverge.blockOf(pairs, fields, pairs.length);
   const words = reconverge.wordsOf(block);
-  if (rows.every((row) => row.epoch !== null)) for (let k = 0; k < 4; k++) words[2 + 4 * k + 1] = 0;
+  if (contests.flat().every((row) => row.epoch !== null)) for (let k = 0; k < 4; k++) words[2 + 4 * k + 1] = 0;
   return [pairs.length, block];
 }
 
@@ -52,6 +54,15 @@ for (const [name, all] of [["whole rows", rows], ["rows with nulls", [...rows, {
 test("a rule that only compares is not asked of each row", () => {
   assert.equal(said(byRows, rows).calls, 3);
   assert.ok(said(sometimes, rows).calls > rows.length ** 2);
+});
+test("a rule may say nothing of equal rows", () => {
+  const { lifecycle, merge } = reconverge.merge({ name: "test", row: Row }, (a, b) => {
+    const order = reconverge.compare(a, b);
+    if (order !== 0) return order > 0 ? takeIncoming : older;
+  });
+  lifecycle.open("", ["t"]);
+  const [one, two] = [1n, 2n].map((epoch) => ({ epoch, region: "x" }));
+  assert.deepEqual([...merge.run(0, ...blockOf([[two, one], [one, two]])).verdict], [1, 0]);
 });
 test("a rule that is opened again is asked again", () => {
   let wins = takeIncoming;

@@ -97,9 +97,9 @@ function ordered(a, b, into, also, marks) {
       open = orderInts(x.cells, y.cells, into, also, greater);
       continue;
     }
-    const orders = orderOpen(x, y, kind, open);
-    for (const [i, order] of orders) if (order > 0) (into[i] = greater[0]), (also[i] = greater[1]);
-    open = orders.filter(([, order]) => order === 0).map(([i]) => i);
+    const found = orderOpen(x, y, kind, open);
+    for (const [i, order] of found) if (order > 0) (into[i] = greater[0]), (also[i] = greater[1]);
+    open = found.filter(([, order]) => order === 0).map(([i]) => i);
   }
   for (const i of open ?? into.keys()) (into[i] = equal[0]), (also[i] = equal[1]);
 }
@@ -298,7 +298,7 @@ class Answer {
       verdict,
       reason: reasons.length ? this.reason : new Uint8Array(0),
       reasons,
-      block: written.length ? blockOf(written, this.writes, rows) : new Uint8Array(0),
+      block: written.length ? blockOf(written, this.writes, verdict.length) : new Uint8Array(0),
     };
   }
 }

@@ -329,7 +329,8 @@ def by_order(decide: Callable) -> list[Verdict] | None:
             verdict = decide(Probe(order, reads), Probe(-order, reads))
         except Exception:
             return None
-        if reads or verdict.columns is not None:
+        if reads or not isinstance(verdict, Verdict) or verdict.columns is not None:
+            # What is no verdict may be said of rows that never get here, such as equal ones.
             return None
         said.append(verdict)
     return said

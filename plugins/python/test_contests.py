@@ -19,15 +19,15 @@ REGIONS = ["", "a", "ab", "b", "\uffff", "\U00010000"]
 ROWS = [(epoch, region) for epoch in EPOCHS for region in REGIONS]
 
 
-def contests(rows):
+def contests(rows, of=Row):
     """Every row against every other, as a block; where all cells are there it has no states."""
     pairs = [a + b for a in rows for b in rows]
     answer = reconverge.Answering(len(pairs))
     answer.written = pairs
-    fields = [field for _ in range(2) for field in reconverge.fields(Row)]
+    fields = reconverge.fields(of) * 2
     block = bytearray(answer.block(fields))
-    if all(row[0] is not None for row in rows):
-        for k in range(4):
+    if all(None not in row for row in rows):
+        for k in range(len(fields)):
             struct.pack_into("<I", block, 8 + 16 * k + 4, 0)
     return len(pairs), memoryview(block)
 
@@ -90,14 +90,8 @@ class Contests(unittest.TestCase):
             name: str
 
         values = [(w, f, n) for w in (-1.5, 0.0, float("nan"), 2.0) for f in (False, True) for n in ("", "b")]
-        pairs = [a + b for a in values for b in values]
-        answer = reconverge.Answering(len(pairs))
-        answer.written = pairs
-        fields = reconverge.fields(Odd)
-        block = bytearray(answer.block(fields * 2))
-        for k in range(6):
-            struct.pack_into("<I", block, 8 + 16 * k + 4, 0)
-        sides = [reconverge.Side(memoryview(block), first, len(pairs), Odd, fields, "") for first in (0, 3)]
+        (count, block), fields = contests(values, Odd), reconverge.fields(Odd)
+        sides = [reconverge.Side(block, first, count, Odd, fields, "") for first in (0, 3)]
         wanted = [1 if a > b else 2 if a < b else 0 for a, b in zip(*(side.rows() for side in sides))]
         self.assertEqual(differing(reconverge.orders(*sides), wanted), [])
         self.assertEqual({0, 1, 2}, set(wanted))
@@ -105,6 +99,15 @@ class Contests(unittest.TestCase):
     def test_a_rule_that_only_compares_is_not_asked_of_each_row(self):
         self.assertEqual(said(by_rows, ROWS)[0], 3)
         self.assertGreaterEqual(said(sometimes, ROWS)[0], len(ROWS) ** 2)
+
+    def test_a_rule_may_say_nothing_of_equal_rows(self):
+        def rule(a, b):
+            if a > b:
+                return TAKE_INCOMING
+            if a < b:
+                return OLDER
+
+        self.assertIsNone(reconverge.by_order(rule))
 
     def test_a_rule_that_is_opened_again_is_asked_again(self):
         wins = TAKE_INCOMING

@@ -12,6 +12,7 @@ use reconverge::{
     plugin::answer_holds,
 };
 use reconverge_streams::{
+    headers::Headers,
     logical::Logical,
     names::Names,
     source::{Delivery, Pulled},
@@ -61,8 +62,7 @@ fn decode(format: Format, headers: &[(&str, &str)], payload: &[u8]) {
     let plan = Arc::new(plan());
     let options = Options { format, origin: Some("east".into()), ..Options::default() };
     let decoder = Decoder::new(Arc::clone(&plan), options);
-    let headers: Vec<(String, String)> =
-        headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let headers: Headers = headers.iter().copied().collect();
     let delivery = |sequence, payload: &[u8]| Delivery {
         sequence,
         subject: "cdc.east.0.public.t".into(),

@@ -58,8 +58,14 @@ impl Baseline {
             }
             match self.version(stands) {
                 Some(version) => {
-                    let (key, row) = (key.clone(), Touch::TakenOver);
-                    writes.versions.push(VersionWrite { key, version, row, ordered_by: None, counted: None });
+                    let (key, row) = (key, Touch::TakenOver);
+                    writes.versions.push(VersionWrite {
+                        key: key.to_vec(),
+                        version,
+                        row,
+                        ordered_by: None,
+                        counted: None,
+                    });
                     tally.adopted += 1;
                 }
                 None if stands.local.is_some() => tally.local += 1,

@@ -221,6 +221,17 @@ impl Column {
         }
     }
 
+    /// Makes room for so many more cells; of packed ones for where they end, not for their bytes.
+    pub fn reserve(&mut self, rows: usize) {
+        self.states.reserve(rows);
+        match &mut self.cells {
+            Cells::Bits(v) => v.reserve(rows),
+            Cells::Int64(v) => v.reserve(rows),
+            Cells::Float64(v) => v.reserve(rows),
+            Cells::Packed { offsets, .. } => offsets.reserve(rows),
+        }
+    }
+
     /// Drops all cells from row `rows` on: how a row that did not decode is taken back.
     pub fn truncate(&mut self, rows: usize) {
         if rows >= self.states.len() {
@@ -270,6 +281,11 @@ impl Columns {
     #[must_use]
     pub fn rows(&self) -> usize {
         self.rows
+    }
+
+    /// Makes room for so many more rows.
+    pub fn reserve(&mut self, rows: usize) {
+        self.columns.iter_mut().for_each(|column| column.reserve(rows));
     }
 
     /// Says that one cell was pushed to every column.

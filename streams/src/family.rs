@@ -4,13 +4,13 @@
 //! it names is. Until then it is kept in `parked` as what stands. Asked between `begin` and `commit`, under
 //! the same locks.
 
-use crate::{columns::Columns, standing::StandingTable, table::TableId};
+use crate::{columns::Columns, keys::KeyList, standing::StandingTable, table::TableId};
 
 /// Keys of one table.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Keys {
     /// Canonical key bytes, distinct, ascending.
-    pub keys: Vec<Vec<u8>>,
+    pub keys: KeyList,
     /// The same keys as cells: one column per key column, in key order.
     pub cells: Columns,
 }
@@ -82,7 +82,7 @@ pub struct Relatives {
     /// The table.
     pub table: TableId,
     /// Canonical keys, one per entry of `standing.keys`.
-    pub keys: Vec<Vec<u8>>,
+    pub keys: KeyList,
     /// What stands for them.
     pub standing: StandingTable,
 }

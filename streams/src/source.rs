@@ -4,11 +4,11 @@
 //! doubt ends the reader with an error, and the lane claims again and opens a new one. How far we are stands
 //! in the sink, never here.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
-use crate::position::Micros;
+use crate::{headers::Headers, position::Micros};
 
 /// What a stream says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,11 +58,10 @@ pub struct StreamBounds {
 pub struct Delivery {
     /// The stream sequence: ascending in one partition, with holes where other partitions stand.
     pub sequence: u64,
-    /// The subject that it was published under.
-    pub subject: String,
-    /// Names and values as published, sorted by name (clients do not keep the order on the wire); the values of a
-    /// name that stands on several lines are joined with a comma.
-    pub headers: Vec<(String, String)>,
+    /// The subject that it was published under; messages share it.
+    pub subject: Arc<str>,
+    /// Names and values as published; the values of a name that stands on several lines are joined with a comma.
+    pub headers: Headers,
     /// The body.
     pub payload: Bytes,
     /// The stream's own time for the message, microseconds since 1970.
@@ -73,7 +72,13 @@ impl Delivery {
     /// The first value of a header, by its exact name.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+        self.headers.get(name)
+    }
+
+    /// Bytes of payload and headers.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.payload.len() + self.headers.bytes()
     }
 }
 
@@ -155,7 +160,7 @@ pub trait Source: Send + Sync {
     fn publish(
         &self,
         subject: &str,
-        headers: &[(String, String)],
+        headers: &Headers,
         payload: Bytes,
     ) -> impl Future<Output = Result<u64, SourceError>> + Send;
 }

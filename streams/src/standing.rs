@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 use crate::{
     columns::Columns,
     event::Event,
+    keys::KeyList,
     names::NameId,
     position::{Micros, Seen},
     table::TableId,
@@ -42,7 +43,7 @@ pub struct WantedTable {
     /// The table.
     pub table: TableId,
     /// Canonical key bytes, distinct, in ascending order: the order in which they are locked.
-    pub keys: Vec<Vec<u8>>,
+    pub keys: KeyList,
     /// The same keys as cells: one column per key column, in key order.
     pub cells: Columns,
     /// False for a table with one writer (`policy = "none"`): no versions are kept, only the lane's gate.

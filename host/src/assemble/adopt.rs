@@ -6,6 +6,7 @@ use reconverge_streams::{
     canonical,
     checkpoint::PlanDigest,
     columns::{Columns, State},
+    keys::KeyList,
     names::Names,
     position::{Micros, Position, Seen},
     roster::Roster,
@@ -302,7 +303,7 @@ async fn raise<C: Claim>(
     let from = claim.checkpoint().sequence;
     let none = WantedTable {
         table,
-        keys: Vec::new(),
+        keys: KeyList::default(),
         cells: Columns::default(),
         versions: false,
         order_columns: Vec::new(),

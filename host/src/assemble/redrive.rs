@@ -2,6 +2,7 @@
 //! so an old fix loses against newer data.
 
 use reconverge_streams::{
+    headers::Headers,
     records::{DeadLetterRecord, Query, Records},
     source::Source,
 };
@@ -12,6 +13,8 @@ use super::{RunError, Sidecar, ends};
 
 /// The header that lets the gate by; its value is `stream/sequence` of the first delivery.
 pub(super) const REDRIVE: &str = "Reconverge-Redrive";
+/// The header by which a stream knows a message that it has taken already.
+const MESSAGE_ID: &str = "Nats-Msg-Id";
 
 /// Publishes the original bytes of an open dead letter again; returns the new sequence. The letter is marked
 /// `redriven` by the transaction that applies it. Bytes that were not kept (residency had not passed them) come
@@ -42,23 +45,22 @@ pub async fn redrive(pipeline: &Pipeline, sidecar: &Sidecar, id: i64) -> Result<
     })?;
     let source = ends::source(pipeline, config, false).await?;
     let (headers, payload) = original(&source, &letter).await?;
-    let mut sent: Vec<(String, String)> =
-        headers.into_iter().filter(|(name, _)| name != REDRIVE && name != "Nats-Msg-Id").collect();
     let first = format!("{}/{}", letter.stream, letter.sequence);
-    sent.push(("Nats-Msg-Id".to_owned(), format!("redrive/{first}/{}", uuid::Uuid::new_v4().simple())));
-    sent.push((REDRIVE.to_owned(), first));
+    let id = format!("redrive/{first}/{}", uuid::Uuid::new_v4().simple());
+    let kept = headers.iter().filter(|(name, _)| *name != REDRIVE && *name != MESSAGE_ID);
+    let sent: Headers = kept.chain([(MESSAGE_ID, id.as_str()), (REDRIVE, &first)]).collect();
     Ok(source.publish(&letter.subject, &sent, payload).await?)
 }
 
 async fn original(
     source: &impl Source,
     letter: &DeadLetterRecord,
-) -> Result<(Vec<(String, String)>, bytes::Bytes), RunError> {
+) -> Result<(Headers, bytes::Bytes), RunError> {
     if let Some(bytes) = &letter.bytes {
         let headers = letter.headers.as_ref().and_then(serde_json::Value::as_object);
         let headers = headers.into_iter().flatten();
-        let text = |v: &serde_json::Value| v.as_str().unwrap_or_default().to_owned();
-        return Ok((headers.map(|(name, value)| (name.clone(), text(value))).collect(), bytes.clone()));
+        let headers = headers.map(|(name, value)| (name, value.as_str().unwrap_or_default())).collect();
+        return Ok((headers, bytes.clone()));
     }
     let gone = |what: String| RunError::NotFound {
         what,

@@ -5,6 +5,7 @@ use std::{path::Path, sync::Arc};
 
 use reconverge_streams::{
     columns::Columns,
+    headers::Headers,
     source::{Delivery, Pulled},
     text,
 };
@@ -147,7 +148,7 @@ impl Scene {
         let delivery = |(sequence, entry): (u64, &&Entry)| Delivery {
             sequence,
             subject: "cdc.contests.0.public.table".into(),
-            headers: Vec::new(),
+            headers: Headers::default(),
             payload: envelope(entry, &file.head).to_string().into(),
             published_at: AT,
         };

@@ -28,6 +28,8 @@ pub(super) struct Assembly<'d> {
     pub(super) keys: Vec<Columns>,
     pub(super) cells: Cells<'d>,
     past: &'d Past<'d>,
+    /// Rows of a table that there is made room for: its share, where the messages are of all tables alike.
+    rows: usize,
 }
 
 /// How far a table's batch had come.
@@ -38,16 +40,18 @@ pub(super) struct Mark {
 }
 
 impl<'d> Assembly<'d> {
-    pub(super) fn new(decoder: &'d Decoder, cells: Cells<'d>, past: &'d Past<'d>) -> Self {
+    /// For so many messages.
+    pub(super) fn new(decoder: &'d Decoder, cells: Cells<'d>, past: &'d Past<'d>, messages: usize) -> Self {
         let tables = decoder.tables();
         let key_of = |t: &TableDecoder| Columns::new(t.key.iter().map(|k| t.fields[*k].shape.logical));
         Assembly {
             decoder,
-            batch: Batch::default(),
+            batch: Batch { items: Vec::with_capacity(messages), ..Batch::default() },
             places: vec![None; tables.len()],
             keys: tables.iter().map(key_of).collect(),
             cells,
             past,
+            rows: messages / tables.len().max(1),
         }
     }
 
@@ -117,12 +121,16 @@ impl<'d> Assembly<'d> {
     fn place(&mut self, table: TableId) -> usize {
         let decoder = self.decoder;
         *self.places[table.index()].get_or_insert_with(|| {
-            let logicals = || decoder.table(table).fields.iter().map(|f| f.shape.logical);
+            let columns = || {
+                let mut columns = Columns::new(decoder.table(table).fields.iter().map(|f| f.shape.logical));
+                columns.reserve(self.rows);
+                columns
+            };
             self.batch.tables.push(TableBatch {
                 table,
-                changes: Vec::new(),
-                after: Columns::new(logicals()),
-                before: Columns::new(logicals()),
+                changes: Vec::with_capacity(self.rows),
+                after: columns(),
+                before: columns(),
                 keys: Vec::new(),
             });
             self.batch.tables.len() - 1

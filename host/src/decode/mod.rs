@@ -120,7 +120,7 @@ impl Decoder {
     #[must_use]
     pub fn decode_after(&self, pulled: Pulled, past: &Past<'_>) -> Batch {
         let cells = Cells::new(&self.options, &self.placeholder, self.plan.value_bytes);
-        let mut assembly = Assembly::new(self, cells, past);
+        let mut assembly = Assembly::new(self, cells, past, pulled.deliveries.len());
         let mut json = String::new();
         let through = pulled.deliveries.last().map_or(pulled.scanned, |delivery| delivery.sequence);
         let mut ours = Vec::with_capacity(pulled.deliveries.len());

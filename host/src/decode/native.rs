@@ -80,7 +80,7 @@ struct Txn<'a> {
 
 /// Whether a subject carries control messages: `cdc.<source>.<partition>._.<kind>`.
 fn is_control(subject: &str) -> bool {
-    subject.rsplit('.').nth(1) == Some("_")
+    subject.as_bytes().rsplit(|byte| *byte == b'.').nth(1) == Some(b"_")
 }
 
 /// Reads an envelope.

@@ -9,13 +9,14 @@ use std::{
 
 use reconverge_streams::{
     family::Family,
+    keys::KeyList,
     source::Delivery,
     standing::{Standing, Wanted},
     table::TableId,
 };
 
 /// Bytes of messages that are kept, all batches together.
-const BYTES_MAX: usize = 8 << 20;
+const BYTES_MAX: usize = 4 << 20;
 
 /// One batch, before anything was decided about it.
 #[derive(Debug)]
@@ -37,7 +38,7 @@ pub struct Sample {
 /// Each table that the sink was asked about with a digest of its keys: equal ones get equal answers' places.
 #[must_use]
 pub fn asked(wanted: &Wanted) -> Vec<(TableId, u64)> {
-    let digest = |keys: &[Vec<u8>]| {
+    let digest = |keys: &KeyList| {
         let mut digest = DefaultHasher::new();
         keys.hash(&mut digest);
         digest.finish()
@@ -114,12 +115,19 @@ impl Recent {
 mod tests {
     use bytes::Bytes;
 
+    use reconverge_streams::headers::Headers;
+
     use super::*;
 
     fn sample(from: u64, bytes: usize) -> Sample {
         let payload = Bytes::from(vec![0; bytes]);
-        let delivery =
-            Delivery { sequence: from + 1, subject: "s".into(), headers: vec![], payload, published_at: 0 };
+        let delivery = Delivery {
+            sequence: from + 1,
+            subject: "s".into(),
+            headers: Headers::default(),
+            payload,
+            published_at: 0,
+        };
         Sample {
             lane: "main".into(),
             deliveries: vec![delivery],

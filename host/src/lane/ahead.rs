@@ -14,7 +14,7 @@ use crate::{
     batch::Batch,
     decode::Decoder,
     plan::Plan,
-    resolve::keys,
+    resolve::keys::Keyed,
     stages::{Prepared, Stages},
 };
 
@@ -36,7 +36,16 @@ pub(super) struct Decoded {
     under: Arc<Decoder>,
     /// What it will ask the sink for, where it is decided by the rules in hand.
     wanted: Option<Wanted>,
-    judged: Option<Judged>,
+    known: Known,
+}
+
+/// What is known of a batch before it is its turn.
+#[derive(Default)]
+pub(super) struct Known {
+    /// Its keys, where nothing is taken out of it.
+    pub keyed: Option<Keyed>,
+    /// What the plugins before the transaction said of it.
+    pub judged: Option<Judged>,
 }
 
 /// What the plugins before the transaction said of a batch, nothing of which was held back.
@@ -47,13 +56,13 @@ pub(super) struct Judged {
 }
 
 impl Decoded {
-    /// The same messages under these rules: decoded again where they were decoded under others, and then not judged yet.
-    fn under(self, decoder: &Arc<Decoder>) -> Result<(Batch, Option<Judged>), SourceError> {
+    /// The same messages under these rules: decoded again where they were decoded under others, and then nothing is known.
+    fn under(self, decoder: &Arc<Decoder>) -> Result<(Batch, Known), SourceError> {
         let batch = self.batch?;
         if Arc::ptr_eq(&self.under, decoder) {
-            return Ok((batch, self.judged));
+            return Ok((batch, self.known));
         }
-        Ok((follow::decoded_again(batch, decoder), None))
+        Ok((follow::decoded_again(batch, decoder), Known::default()))
     }
 
     /// Whether the stream had so much that there will be more: half of what a batch may hold.
@@ -75,14 +84,14 @@ impl Decoded {
         holds_nothing: impl FnOnce(&Batch) -> bool,
     ) -> u64 {
         let Ok(batch) = &mut self.batch else { return 0 };
-        if !Arc::ptr_eq(&self.under, decoder) || self.judged.is_some() || !holds_nothing(batch) {
+        if !Arc::ptr_eq(&self.under, decoder) || self.known.judged.is_some() || !holds_nothing(batch) {
             return 0;
         }
         let before = stages.faults();
         batch.include_relatives(plan);
         let prepared = stages.prepare(batch, plan);
         let faults = stages.faults() - before;
-        self.judged = Some(Judged { prepared, faults });
+        self.known.judged = Some(Judged { prepared, faults });
         faults
     }
 }
@@ -96,10 +105,7 @@ impl Ahead {
     }
 
     /// The next batch, under these rules.
-    pub(super) fn next(
-        &mut self,
-        decoder: &Arc<Decoder>,
-    ) -> Option<Result<(Batch, Option<Judged>), SourceError>> {
+    pub(super) fn next(&mut self, decoder: &Arc<Decoder>) -> Option<Result<(Batch, Known), SourceError>> {
         self.batches.pop_front().map(|next| next.under(decoder))
     }
 
@@ -133,27 +139,29 @@ impl Ahead {
         let mut goes_on = lent.is_none_or(|is_large| is_large);
         while goes_on && self.batches.len() + usize::from(lent.is_some()) < BATCHES {
             let mut batch = batches.decoded_ahead(decoder).await;
-            let wanted = match (&mut batch, plan) {
-                (Ok(batch), Some(plan)) if !batch.deliveries.is_empty() => {
-                    batch.include_relatives(plan);
-                    Some(keys::keyed(batch, plan, 0, &[]).1)
-                }
-                _ => None,
-            };
+            let (mut wanted, mut known) = (None, Known::default());
+            if let (Ok(batch), Some(plan)) = (&mut batch, plan)
+                && !batch.deliveries.is_empty()
+            {
+                batch.include_relatives(plan);
+                let mut keyed = Keyed::of(batch, &[]);
+                wanted = Some(keyed.ask(batch, plan, 0));
+                known.keyed = Some(keyed);
+            }
             goes_on = batch.as_ref().is_ok_and(|batch| batches.is_large(batch));
             let under = Arc::clone(decoder);
-            self.batches.push_back(Decoded { batch, under, wanted, judged: None });
+            self.batches.push_back(Decoded { batch, under, wanted, known });
         }
     }
 
     /// Decodes anew what was decoded before these epochs were known.
     pub(super) fn learn_epochs(&mut self, starts: &[EpochStart]) {
-        for Decoded { batch, under, wanted, judged } in &mut self.batches {
+        for Decoded { batch, under, wanted, known } in &mut self.batches {
             let Ok(batch) = batch else { continue };
             let mut again = std::mem::take(batch);
             again.epochs.learn(starts);
             *batch = follow::decoded_again(again, under);
-            (*wanted, *judged) = (None, None);
+            (*wanted, *known) = (None, Known::default());
         }
     }
 

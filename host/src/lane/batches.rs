@@ -188,7 +188,7 @@ mod tests {
     }
 
     fn delivery(sequence: u64, key_change: bool) -> Delivery {
-        let headers = if key_change { vec![(NEW_KEY.to_owned(), "{}".to_owned())] } else { Vec::new() };
+        let headers = key_change.then_some((NEW_KEY, "{}")).into_iter().collect();
         Delivery { sequence, subject: "s".into(), headers, payload: Bytes::new(), published_at: 0 }
     }
 

@@ -77,11 +77,7 @@ impl Ordered {
 fn letter(order: &Order) -> DeadLetter {
     let stored = if order.waits_on_time { Stored::read(order.sequence, &order.kept) } else { None };
     let whole = stored.as_ref().filter(|stored| stored.passage == Passage::Whole);
-    let headers = whole.map(|stored| {
-        let headers = stored.delivery.headers.iter();
-        let map: serde_json::Map<_, _> = headers.map(|(k, v)| (k.clone(), v.as_str().into())).collect();
-        serde_json::Value::Object(map).to_string()
-    });
+    let headers = whole.map(|stored| stored.delivery.headers.to_json());
     let bytes = match &whole {
         Some(stored) => Some(stored.delivery.payload.clone()),
         None => (!order.waits_on_time).then(|| order.kept.clone().into()),
@@ -91,7 +87,7 @@ fn letter(order: &Order) -> DeadLetter {
     DeadLetter {
         sequence: order.sequence,
         subject: match &stored {
-            Some(stored) => stored.delivery.subject.clone(),
+            Some(stored) => stored.delivery.subject.to_string(),
             None => order.subject.clone().unwrap_or_default(),
         },
         table: Some(order.table),

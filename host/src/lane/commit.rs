@@ -14,14 +14,14 @@ use reconverge_streams::{
 use crate::{
     batch::Batch,
     generation::{self, Sample},
-    resolve::{self, LeftOut, Resolved, keys},
+    resolve::{self, LeftOut, Resolved, keys::Keyed},
     stages::Prepared,
     waiting::{hold, holds_nothing, storm},
 };
 
 use super::{
     Lane, LaneError,
-    ahead::{Decoded, Judged},
+    ahead::{Decoded, Judged, Known},
     by_hand::Ordered,
     follow, leaving,
     left_out::{leave_out, still_unwritable},
@@ -82,7 +82,7 @@ impl<'a> Work<'a> {
 /// What is known of a batch already, and the one behind it, to be judged meanwhile.
 #[derive(Default)]
 pub(super) struct Beside<'a> {
-    pub judged: Option<Judged>,
+    pub known: Known,
     pub next: Option<&'a mut Decoded>,
 }
 
@@ -154,7 +154,7 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
     pub(super) async fn commit_batch(
         &mut self,
         mut batch: Batch,
-        Beside { judged, mut next }: Beside<'_>,
+        Beside { known: Known { keyed, judged }, mut next }: Beside<'_>,
         work: &Work<'_>,
         claim: &mut K::Claim,
         may_fall_back: bool,
@@ -162,11 +162,13 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         let mut faults_before = self.stages.faults() - judged.as_ref().map_or(0, |judged| judged.faults);
         batch.newest_at = claim.checkpoint().committed_at;
         let (prepared, waiting) = self.ready(&mut batch, judged, work);
+        let keyed = keyed.filter(|_| waiting.is_empty());
+        let mut keyed = keyed.unwrap_or_else(|| Keyed::of(&batch, work.swept()));
         let by_hand = if let Work::Ordered(ordered) = work { ordered.by_hand() } else { None };
         let left_out = LeftOut { rows: self.waiting.unwritable.clone(), by_hand, ..LeftOut::default() };
         let mut tries = Tries { left_out, failures: 0, judged: false };
         loop {
-            let decided = self.decided(&batch, work, &prepared, &tries.left_out, claim).await;
+            let decided = self.decided(&batch, &mut keyed, work, &prepared, &tries.left_out, claim).await;
             let mut decided = match decided {
                 Err(LaneError::Sink(SinkError::Table(table, cause))) => {
                     return Ok(Ended::Pause(batch, table, cause.to_string()));
@@ -324,13 +326,14 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
     async fn decided(
         &mut self,
         batch: &Batch,
+        keyed: &mut Keyed,
         work: &Work<'_>,
         prepared: &Prepared,
         left_out: &LeftOut,
         claim: &mut K::Claim,
     ) -> Result<Decided, LaneError> {
         let from = claim.checkpoint().sequence;
-        let (keyed, mut wanted) = keys::keyed(batch, &self.plan, from, work.swept());
+        let mut wanted = keyed.ask(batch, &self.plan, from);
         if matches!(work, Work::Released(_)) {
             // Their events were remembered when they came; they are no repetitions of themselves.
             wanted.events.clear();
@@ -343,7 +346,7 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         let mut decided = resolve::decide(
             batch,
             prepared,
-            &keyed,
+            keyed,
             &standing,
             left_out,
             self.stages.as_mut(),

@@ -17,7 +17,7 @@ use crate::{
 
 use super::{
     End, IDLE, Lane, LaneError, RunReport, Until,
-    ahead::{Ahead, Judged},
+    ahead::{Ahead, Known},
     batches::Batches,
     commit::{Beside, Committed},
     follow::Coming,
@@ -60,10 +60,10 @@ impl<R: Reader> Reading<R> {
     }
 
     /// The batch that was decoded ahead, or else the next one.
-    async fn next(&mut self, decoder: &Arc<Decoder>) -> Result<(Batch, Option<Judged>), SourceError> {
+    async fn next(&mut self, decoder: &Arc<Decoder>) -> Result<(Batch, Known), SourceError> {
         match self.ahead.next(decoder) {
             Some(next) => next,
-            None => Ok((self.batches.decoded(decoder).await?, None)),
+            None => Ok((self.batches.decoded(decoder).await?, Known::default())),
         }
     }
 }
@@ -135,7 +135,7 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
                 reading.tidying.tidy(claim).await?;
             }
             let decoder = Arc::clone(&self.decoder);
-            let (batch, judged) = tokio::select! {
+            let (batch, known) = tokio::select! {
                 biased;
                 () = shutdown.as_mut() => return Ok(()),
                 next = reading.next(&decoder) => next?,
@@ -152,14 +152,14 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
             if !self.let_others_go_before(batch.through, claim, shutdown.as_mut()).await? {
                 return Ok(());
             }
-            self.apply((batch, judged), reading, claim, report).await?;
+            self.apply((batch, known), reading, claim, report).await?;
         }
     }
 
     /// Commits a batch; those behind it are decoded and judged meanwhile.
     async fn apply(
         &mut self,
-        (batch, judged): (Batch, Option<Judged>),
+        (batch, known): (Batch, Known),
         reading: &mut Reading<S::Reader>,
         claim: &mut K::Claim,
         report: &mut RunReport,
@@ -180,7 +180,7 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         let is_large = lent.as_ref().map(|next| next.is_large(&reading.batches));
         let begun_at = Instant::now();
         let committing = async {
-            let committed = self.commit(batch, Beside { judged, next: lent.as_mut() }, claim).await;
+            let committed = self.commit(batch, Beside { known, next: lent.as_mut() }, claim).await;
             (committed, begun_at.elapsed())
         };
         let filling = reading.ahead.fill(&mut reading.batches, &decoder, plan.as_deref(), is_large);

@@ -136,6 +136,8 @@ fn last_end(marks: &[Option<Mark>]) -> usize {
 mod tests {
     use bytes::Bytes;
 
+    use reconverge_streams::headers::Headers;
+
     use super::*;
 
     /// `e1` is of transaction 1 of source e, `e1.` its end, `e` of none; `.1` is Debezium's end of transaction 1.
@@ -174,7 +176,7 @@ mod tests {
         let of = |(n, word): (u64, &str)| Delivery {
             sequence: n,
             subject: word.into(),
-            headers: Vec::new(),
+            headers: Headers::default(),
             payload: Bytes::new(),
             published_at: 0,
         };

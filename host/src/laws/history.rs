@@ -1,6 +1,8 @@
 //! Histories: the changes of a few keys as several sources wrote them, and the orders in which they may arrive. Each
 //! step becomes an envelope, as a source would publish it, so that a rule meets what decode makes of it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use reconverge_streams::source::Delivery;
 use serde_json::{Map, Value, json};
@@ -127,7 +129,7 @@ pub fn one_by_one(order: &[usize]) -> Arrival {
 /// Steps as messages.
 #[derive(Clone, Debug)]
 pub struct Envelopes {
-    subject: String,
+    subject: Arc<str>,
     payloads: Vec<Bytes>,
 }
 
@@ -138,7 +140,7 @@ impl Envelopes {
         let payload =
             |step: &Step| Bytes::from(envelope(step, table, source_name, &key[step.key]).to_string());
         Envelopes {
-            subject: format!("cdc.laws.0.public.{source_name}"),
+            subject: format!("cdc.laws.0.public.{source_name}").into(),
             payloads: history.steps.iter().map(payload).collect(),
         }
     }
@@ -148,8 +150,8 @@ impl Envelopes {
     pub fn deliveries(&self, steps: &[usize], first: u64) -> Vec<Delivery> {
         let delivery = |(sequence, &step): (u64, &usize)| Delivery {
             sequence,
-            subject: self.subject.clone(),
-            headers: vec![("Reconverge-Version".to_owned(), "1".to_owned())],
+            subject: Arc::clone(&self.subject),
+            headers: [("Reconverge-Version", "1")].into_iter().collect(),
             payload: self.payloads[step].clone(),
             published_at: PUBLISHED_AT,
         };

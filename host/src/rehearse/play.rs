@@ -142,6 +142,8 @@ pub fn order(streams: &[Vec<usize>], dice: &mut Dice) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
+    use reconverge_streams::headers::Headers;
+
     use super::*;
 
     #[test]
@@ -149,7 +151,7 @@ mod tests {
         let message = |subject: &str| Delivery {
             sequence: 0,
             subject: subject.into(),
-            headers: vec![],
+            headers: Headers::default(),
             payload: bytes::Bytes::new(),
             published_at: 0,
         };

@@ -12,6 +12,7 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
+use reconverge_streams::headers::Headers;
 use reconverge_streams::source::Delivery;
 use serde::Deserialize;
 
@@ -109,7 +110,8 @@ pub fn read(path: &Path, through: u64, at: i64) -> Result<Vec<Delivery>, Recordi
             if line > through {
                 break;
             }
-            let (sequence, headers, payload) = (line, Vec::new(), Bytes::from(text));
+            let (sequence, headers, payload) = (line, Headers::default(), Bytes::from(text));
+            let subject = subject.into();
             deliveries.push(Delivery { sequence, subject, headers, payload, published_at: at });
             continue;
         }
@@ -132,7 +134,7 @@ pub fn read(path: &Path, through: u64, at: i64) -> Result<Vec<Delivery>, Recordi
         };
         deliveries.push(Delivery {
             sequence: read.seq,
-            subject: read.subject,
+            subject: read.subject.into(),
             headers: read.headers.unwrap_or_default().into_iter().collect(),
             payload: Bytes::from(payload),
             published_at: at,
@@ -177,7 +179,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), lines.join("\n")).unwrap();
         let found = read(file.path(), u64::MAX, 7).unwrap();
-        let told: Vec<_> = found.iter().map(|d| (d.sequence, d.subject.as_str(), &d.payload[..])).collect();
+        let told: Vec<_> = found.iter().map(|d| (d.sequence, &*d.subject, &d.payload[..])).collect();
         let [first, _, third] = lines;
         assert_eq!(told, [(1, "us-east.public.t", first.as_bytes()), (3, "us-west.wfm.t", third.as_bytes())]);
         assert_eq!(read(file.path(), 2, 7).unwrap().len(), 1);

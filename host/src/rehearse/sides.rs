@@ -58,8 +58,8 @@ pub fn deliveries(mut sides: Vec<Side>) -> Vec<Delivery> {
         envelope["pos"] = json!({"source": source, "epoch": 0, "commit": commit, "ordinal": sequence});
         Delivery {
             sequence,
-            subject: format!("cdc.{source}.0.history.t"),
-            headers: vec![("Reconverge-Version".to_owned(), "1".to_owned())],
+            subject: format!("cdc.{source}.0.history.t").into(),
+            headers: [("Reconverge-Version", "1")].into_iter().collect(),
             payload: Bytes::from(envelope.to_string()),
             published_at: i64::MAX / 2,
         }

@@ -106,7 +106,7 @@ impl<'a> Walk<'a> {
     pub(super) fn learn(&mut self, family: Family, plan: &Plan, tables: &mut [TableResolver<'_>]) {
         let asked = std::mem::take(&mut self.asked);
         for ((table, keys), presences) in asked.parents.into_iter().zip(family.parents) {
-            self.known.extend(keys.keys.into_iter().map(|key| (table, key)).zip(presences));
+            self.known.extend(keys.keys.iter().map(|key| (table, key.to_vec())).zip(presences));
         }
         let id = tables[self.table].table.id;
         if self.step == Step::AsParent && !self.leaving.may(tables, id, &family.children, plan) {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use reconverge_streams::{
     canonical,
     columns::{Columns, State},
+    keys::KeyList,
     standing::{Wanted, WantedTable},
     table::TableId,
 };
@@ -33,7 +34,7 @@ pub struct KeyedTable {
     /// Per key: a change that bears it, so that its cells can be written; `None` for a key that is only moved from.
     pub bearer: Vec<Option<u32>>,
     /// Canonical key bytes, ascending.
-    pub keys: Vec<Vec<u8>>,
+    pub keys: KeyList,
     /// Index into the sink's answer per key; `None` where the sink was not asked.
     pub asked: Vec<Option<u32>>,
 }
@@ -42,21 +43,29 @@ pub struct KeyedTable {
 /// of kept rows to look at besides, of tables that are in the batch.
 #[must_use]
 pub fn keyed(batch: &Batch, plan: &Plan, from: u64, swept: &[(TableId, Vec<Vec<u8>>)]) -> (Keyed, Wanted) {
-    let mut keyed = Keyed::default();
-    let mut wanted = Wanted {
-        from,
-        tables: Vec::with_capacity(batch.tables.len()),
-        events: repeats::asked(batch),
-        generation: None,
-    };
-    for table in &batch.tables {
-        let rules = plan.table(table.table);
-        let swept = swept.iter().filter(|(swept, _)| *swept == table.table).flat_map(|(_, keys)| keys);
-        let mut keys = distinct(table, swept);
-        wanted.tables.push(ask(&mut keys, table, rules));
-        keyed.tables.push(keys);
-    }
+    let mut keyed = Keyed::of(batch, swept);
+    let wanted = keyed.ask(batch, plan, from);
     (keyed, wanted)
+}
+
+impl Keyed {
+    /// The distinct keys of a batch, and of what is swept besides. They stay those of the batch whatever plugins write
+    /// into its cells, as long as no change is taken out of it.
+    #[must_use]
+    pub fn of(batch: &Batch, swept: &[(TableId, Vec<Vec<u8>>)]) -> Keyed {
+        let tables = batch.tables.iter().map(|table| {
+            let swept = swept.iter().filter(|(swept, _)| *swept == table.table).flat_map(|(_, keys)| keys);
+            distinct(table, swept)
+        });
+        Keyed { tables: tables.collect() }
+    }
+
+    /// What the sink is asked for, from checkpoint `from` on, as the cells of the batch are now.
+    pub fn ask(&mut self, batch: &Batch, plan: &Plan, from: u64) -> Wanted {
+        let tables = batch.tables.iter().zip(&mut self.tables);
+        let tables = tables.map(|(table, keys)| ask(keys, table, plan.table(table.table)));
+        Wanted { from, tables: tables.collect(), events: repeats::asked(batch), generation: None }
+    }
 }
 
 /// Why a key is among those of a batch.
@@ -79,7 +88,7 @@ fn distinct<'a>(table: &'a TableBatch, swept: impl Iterator<Item = &'a Vec<u8>>)
     mentions.sort_by_key(|(key, _)| *key);
     let mut keyed = KeyedTable { of_change: vec![0; table.changes.len()], ..KeyedTable::default() };
     for (place, same) in (0..).zip(mentions.chunk_by(|a, b| a.0 == b.0)) {
-        keyed.keys.push(same[0].0.to_vec());
+        keyed.keys.push(same[0].0);
         keyed.bearer.push(if let Mention::Bears(row) = same[0].1 { Some(row) } else { None });
         for (_, mention) in same {
             match *mention {
@@ -89,7 +98,6 @@ fn distinct<'a>(table: &'a TableBatch, swept: impl Iterator<Item = &'a Vec<u8>>)
             }
         }
     }
-    keyed.asked = vec![None; keyed.keys.len()];
     keyed
 }
 
@@ -101,14 +109,19 @@ fn moved_from(table: &TableBatch, row: usize) -> Option<&[u8]> {
 
 /// A table with one writer is not read, but for the keys whose rows lack a value that the sink may hold.
 fn ask(keys: &mut KeyedTable, table: &TableBatch, rules: &TablePlan) -> WantedTable {
-    let needed: Vec<bool> =
-        if rules.rule.keeps_versions() { vec![true; keys.keys.len()] } else { lacking(keys, table, rules) };
+    let all = rules.rule.keeps_versions();
+    let needed = if all { Vec::new() } else { lacking(keys, table, rules) };
+    let is_needed = |place: usize| all || needed[place];
     let mut cells = Columns::new(rules.shape.key_logicals());
-    let mut asked = Vec::new();
-    for (i, key) in keys.keys.iter().enumerate().filter(|(i, _)| needed[*i]) {
-        push_key_cells(&mut cells, keys.bearer[i], key, table, rules);
-        keys.asked[i] = u32::try_from(asked.len()).ok();
-        asked.push(key.clone());
+    let mut asked = if all { keys.keys.clone() } else { KeyList::default() };
+    let mut places = 0..;
+    let mut place_of = |needed: bool| if needed { places.next() } else { None };
+    keys.asked = (0..keys.keys.len()).map(|place| place_of(is_needed(place))).collect();
+    for (place, key) in keys.keys.iter().enumerate().filter(|(place, _)| is_needed(*place)) {
+        push_key_cells(&mut cells, keys.bearer[place], key, table, rules);
+        if !all {
+            asked.push(key);
+        }
     }
     WantedTable {
         table: table.table,

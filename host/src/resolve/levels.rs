@@ -34,7 +34,7 @@ mod tests {
         KeyedTable {
             of_change: of_change.to_vec(),
             moved_from: moved.iter().copied().collect(),
-            keys: vec![Vec::new(); keys as usize],
+            keys: (0..keys).map(u32::to_be_bytes).collect(),
             ..KeyedTable::default()
         }
     }

@@ -6,6 +6,7 @@ use reconverge_streams::{
     canonical,
     columns::{Columns, State},
     family::Keys,
+    keys::KeyList,
 };
 
 use crate::{plan::Parent, stages::RowRef};
@@ -15,11 +16,11 @@ use super::table::TableResolver;
 /// Keys of a table with their cells, ascending.
 pub(super) fn keys(table: &TableResolver<'_>, wanted: BTreeSet<Vec<u8>>) -> Keys {
     let logicals: Vec<_> = table.table.shape.key_logicals().collect();
-    let mut keys = Keys { keys: Vec::new(), cells: Columns::new(logicals.iter().copied()) };
+    let mut keys = Keys { keys: KeyList::default(), cells: Columns::new(logicals.iter().copied()) };
     for key in wanted {
         if let Some(cells) = canonical::key_cells(&logicals, &key) {
             keys.cells.push_row_from(&cells, 0);
-            keys.keys.push(key);
+            keys.keys.push(&key);
         }
     }
     keys

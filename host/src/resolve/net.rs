@@ -31,7 +31,7 @@ pub(super) fn close(mut table: TableResolver<'_>, batch: &Batch, resolved: &mut 
         versions: Vec::new(),
         gate: if table.gate == table.standing.gate { Vec::new() } else { table.gate.clone() },
     };
-    let mut groups = HashMap::new();
+    let mut groups = Groups::default();
     for (place, state) in table.keys.iter().enumerate() {
         let row = write_row(&table, place, state, &mut groups, &mut writes, &mut resolved.relatives);
         keep(&table, place, state, batch, resolved);
@@ -69,7 +69,7 @@ fn write_row(
     table: &TableResolver<'_>,
     place: usize,
     state: &KeyState,
-    groups: &mut HashMap<ColumnSet, usize>,
+    groups: &mut Groups,
     writes: &mut TableWrites,
     relatives: &mut Vec<RowKey>,
 ) -> Option<(u32, u32)> {
@@ -102,14 +102,17 @@ fn upsert(
     state: &KeyState,
     row: RowRef,
     blame: ChangeIndex,
-    groups: &mut HashMap<ColumnSet, usize>,
+    groups: &mut Groups,
     writes: &mut TableWrites,
 ) -> Option<(u32, u32)> {
-    let group = *groups.entry(written_columns(table, state, row)).or_insert_with_key(|written| {
+    let group = groups.place(written_columns(table, state, row), |written| {
         let all = 0..table.table.shape.columns.len();
         let columns: Vec<usize> = all.filter(|c| written.contains(*c)).collect();
-        let rows = Columns::new(columns.iter().map(|&c| table.table.shape.columns[c].logical));
-        writes.upserts.push(Upserts { columns, rows, changes: Vec::new() });
+        let mut rows = Columns::new(columns.iter().map(|&c| table.table.shape.columns[c].logical));
+        // Mostly all rows of a table are written whole.
+        let count = if writes.upserts.is_empty() { table.keys.len() } else { 0 };
+        rows.reserve(count);
+        writes.upserts.push(Upserts { columns, rows, changes: Vec::with_capacity(count) });
         writes.upserts.len() - 1
     });
     let upserts = &mut writes.upserts[group];
@@ -125,6 +128,27 @@ fn upsert(
     upserts.rows.end_row();
     upserts.changes.push(blame);
     Some((u32::try_from(group).ok()?, u32::try_from(upserts.changes.len() - 1).ok()?))
+}
+
+/// Where the rows stand that are written in the same columns.
+#[derive(Default)]
+struct Groups {
+    places: HashMap<ColumnSet, usize>,
+    /// The last one that was asked for: rows mostly come in the same columns as the one before.
+    last: Option<(ColumnSet, usize)>,
+}
+
+impl Groups {
+    fn place(&mut self, written: ColumnSet, make: impl FnOnce(&ColumnSet) -> usize) -> usize {
+        if let Some((last, place)) = &self.last
+            && *last == written
+        {
+            return *place;
+        }
+        let place = *self.places.entry(written.clone()).or_insert_with_key(make);
+        self.last = Some((written, place));
+        place
+    }
 }
 
 /// The columns that the sink must be given: all but the generated ones, those that are as the sink has them, and
@@ -236,7 +260,7 @@ fn kept_write(
         source: change.map(|c| c.source).or(seen.map(|s| s.source)).unwrap_or(state.origin),
         position: change.and_then(|c| c.position).or(seen.map(|s| s.position)).unwrap_or_default(),
         sequence: delivery.map_or(batch.through, |d| d.sequence),
-        subject: delivery.or(batch.deliveries.last()).map(|d| d.subject.clone()),
+        subject: delivery.or(batch.deliveries.last()).map(|d| d.subject.to_string()),
         counted_by: match &state.was_kept {
             _ if change.is_some() => {
                 change.and_then(|c| batch.counted_by(&batch.items[c.item as usize])).cloned()

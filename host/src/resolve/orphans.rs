@@ -125,7 +125,7 @@ impl TableResolver<'_> {
         let bytes = Bytes::from(self.envelope(state, row));
         resolved.writes.dead.push(DeadLetter {
             sequence: batch.through,
-            subject: batch.deliveries.last().map(|d| d.subject.clone()).unwrap_or_default(),
+            subject: batch.deliveries.last().map(|d| d.subject.to_string()).unwrap_or_default(),
             table: Some(self.table.id),
             key: Some(self.key_at(place).to_vec()),
             stage: STAGE,

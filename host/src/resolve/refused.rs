@@ -28,11 +28,7 @@ pub(super) fn dead_letter(
     may_keep: bool,
 ) -> DeadLetter {
     let delivery = &batch.deliveries[item.delivery as usize];
-    let headers = (may_keep && !delivery.headers.is_empty()).then(|| {
-        let map: serde_json::Map<_, _> =
-            delivery.headers.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
-        serde_json::Value::Object(map).to_string()
-    });
+    let headers = (may_keep && !delivery.headers.is_empty()).then(|| delivery.headers.to_json());
     DeadLetter {
         sequence: delivery.sequence,
         subject: delivery.subject.to_string(),

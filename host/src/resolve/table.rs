@@ -144,7 +144,7 @@ impl<'a> TableResolver<'a> {
 
     /// The place of a key among the batch's and its relatives'.
     pub(super) fn place(&self, key: &[u8]) -> Option<usize> {
-        let among = self.keyed.keys.binary_search_by(|k| k.as_slice().cmp(key)).ok();
+        let among = self.keyed.keys.find(key);
         among.or_else(|| self.relative_places.get(key).copied())
     }
 
@@ -157,8 +157,8 @@ impl<'a> TableResolver<'a> {
 
     /// The canonical bytes of a key by its place.
     pub(super) fn key_at(&self, place: usize) -> &[u8] {
-        let own = self.keyed.keys.len();
-        if place < own { &self.keyed.keys[place] } else { &self.relatives[place - own] }
+        let own = self.keyed.keys.get(place);
+        own.unwrap_or_else(|| &self.relatives[place - self.keyed.keys.len()])
     }
 
     /// A kept row does not stand any more, where no change has replaced it: its key keeps the order value.

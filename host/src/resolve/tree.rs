@@ -49,7 +49,7 @@ impl Leaving {
         let most = plan.leaving_max as usize;
         for of in children {
             let known = tables.iter().find(|table| table.table.id == of.table);
-            let is_new = |key: &&Vec<u8>| known.is_none_or(|table| table.place(key).is_none());
+            let is_new = |key: &&[u8]| known.is_none_or(|table| table.place(key).is_none());
             self.rows += of.keys.iter().filter(is_new).count();
             // An answer that is so long was cut.
             if self.rows > most || of.keys.len() > most {

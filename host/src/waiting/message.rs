@@ -7,6 +7,7 @@
 use reconverge_streams::{
     canonical,
     columns::{Columns, State},
+    headers::Headers,
     source::Delivery,
     text::{self, write_json_text},
 };
@@ -70,30 +71,30 @@ pub(super) fn write(
     }
     let passage = if suppressed { Passage::Suppressed } else { Passage::Redacted };
     let change = &table.changes[at];
-    let mut headers = vec![("Reconverge-Version".to_owned(), "1".to_owned())];
+    let mut headers = Headers::default().with("Reconverge-Version", "1");
     if let Some(redriven) = &change.redriven {
-        headers.push(("Reconverge-Redrive".to_owned(), format!("{}/{}", redriven.stream, redriven.sequence)));
+        headers = headers.with("Reconverge-Redrive", &format!("{}/{}", redriven.stream, redriven.sequence));
     }
     if let Some(moved) = &change.moved {
         let logicals: Vec<_> = rules.shape.key_logicals().collect();
         if let Some(cells) = canonical::key_cells(&logicals, moved) {
             let names = rules.shape.key.iter().map(|&k| source_name(rules, k));
-            headers.push((MOVED_HEADER.to_owned(), text::to_json(names.zip(&cells.columns), 0)));
+            headers = headers.with(MOVED_HEADER, &text::to_json(names.zip(&cells.columns), 0));
         }
     }
     let payload = envelope(table, at, suppressed, rules, plan);
-    put(delivery, headers, passage, payload.as_bytes())
+    put(delivery, &headers, passage, payload.as_bytes())
 }
 
 /// The bytes of a message as it came.
 pub(super) fn whole(delivery: &Delivery) -> Vec<u8> {
-    put(delivery, delivery.headers.clone(), Passage::Whole, &delivery.payload)
+    put(delivery, &delivery.headers, Passage::Whole, &delivery.payload)
 }
 
-fn put(delivery: &Delivery, headers: Vec<(String, String)>, passage: Passage, payload: &[u8]) -> Vec<u8> {
+fn put(delivery: &Delivery, headers: &Headers, passage: Passage, payload: &[u8]) -> Vec<u8> {
     let head = Head {
-        subject: delivery.subject.clone(),
-        headers,
+        subject: delivery.subject.to_string(),
+        headers: headers.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         published_at: delivery.published_at,
         passage,
         digest: Sha256::digest(&delivery.payload).iter().map(|b| format!("{b:02x}")).collect(),
@@ -115,8 +116,8 @@ impl Stored {
             *byte = u8::from_str_radix(head.digest.get(2 * at..2 * at + 2)?, 16).ok()?;
         }
         let payload = bytes[end + 1..].to_vec().into();
-        let (subject, headers, published_at) = (head.subject, head.headers, head.published_at);
-        let delivery = Delivery { sequence, subject, headers, payload, published_at };
+        let (subject, headers) = (head.subject.into(), head.headers.into_iter().collect());
+        let delivery = Delivery { sequence, subject, headers, payload, published_at: head.published_at };
         Some(Stored { delivery, passage: head.passage, digest })
     }
 }

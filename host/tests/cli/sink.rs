@@ -117,7 +117,7 @@ impl Batch {
         }
         let wanted = WantedTable {
             table: TableId(0),
-            keys: keys.to_vec(),
+            keys: keys.iter().collect(),
             cells,
             versions: true,
             order_columns: vec![2],

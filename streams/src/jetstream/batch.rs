@@ -2,6 +2,11 @@
 
 use crate::source::{Delivery, Limits};
 
+/// So many deliveries are no sign of a full call.
+const FEW: usize = 64;
+/// Most deliveries that room is made for at once.
+const MANY: usize = 16_384;
+
 /// Deliveries up to the limits of a call.
 #[derive(Debug)]
 pub(super) struct Gathered {
@@ -26,15 +31,15 @@ impl Gathered {
 
     /// Takes a delivery, or gives it back where it does not fit. The first one always fits.
     pub fn offer(&mut self, delivery: Delivery) -> Option<Delivery> {
-        let bytes = self.bytes.saturating_add(size(&delivery));
+        let bytes = self.bytes.saturating_add(delivery.bytes());
         let fits = self.deliveries.is_empty() || bytes <= self.bytes_max;
         if self.full || !fits {
             self.full = true;
             return Some(delivery);
         }
-        if self.deliveries.is_empty() {
-            // Most batches are full ones; a lone message must not pay for that.
-            self.deliveries.reserve(self.rows_max.min(16));
+        if self.deliveries.len() == FEW {
+            // Where there are more than a few there are mostly as many as asked for.
+            self.deliveries.reserve(self.rows_max.saturating_sub(FEW).min(MANY));
         }
         self.bytes = bytes;
         self.deliveries.push(delivery);
@@ -58,12 +63,6 @@ impl Gathered {
     }
 }
 
-/// Bytes of payload and headers.
-fn size(delivery: &Delivery) -> usize {
-    let headers: usize = delivery.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-    delivery.payload.len() + headers
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -75,8 +74,8 @@ mod tests {
     fn delivery(sequence: u64, bytes: usize) -> Delivery {
         Delivery {
             sequence,
-            subject: String::new(),
-            headers: vec![("n".to_owned(), "v".to_owned())],
+            subject: "".into(),
+            headers: [("n", "v")].into_iter().collect(),
             payload: Bytes::from(vec![0; bytes]),
             published_at: 0,
         }

@@ -12,7 +12,7 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::sync::broadcast;
 use tokio::time::{Instant, timeout_at};
 
-use super::arrival::{self, Arrival, Place};
+use super::arrival::{Arrival, Deliveries, Place};
 use super::batch::Gathered;
 use super::connect::{Connection, Refusal};
 use super::consumer::Consumer;
@@ -38,6 +38,7 @@ pub struct JetStreamReader {
     inbox: Subscriber,
     pulls: Pulls,
     continuity: Continuity,
+    deliveries: Deliveries,
     guard: Guard,
     /// When the server last gave a sign, or was last asked for one.
     heard: Instant,
@@ -81,6 +82,7 @@ impl JetStreamReader {
             inbox_subject,
             pulls: Pulls::default(),
             continuity: Continuity::new(after, position, info.state.first(), watches),
+            deliveries: Deliveries::default(),
             guard: Guard::new(connection, info),
             heard: Instant::now(),
             hearing: false,
@@ -180,7 +182,7 @@ impl JetStreamReader {
         }
         // Delivered anew by a work queue, committed long ago: the next release lets it go.
         if place.stream_sequence > self.after {
-            self.carried = gathered.offer(arrival::delivery(message, place));
+            self.carried = gathered.offer(self.deliveries.delivery(message, place));
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ use super::consumer::{Consumer, Wanted, sanitized};
 use super::reader::JetStreamReader;
 use super::stream::{self, Retention, StreamConfig};
 use super::subjects::FilterPattern;
+use crate::headers::Headers;
 use crate::source::{Delivery, Source, SourceError, StreamFacts};
 
 /// One stream, cut into partitions by subject. Cloning shares the connection.
@@ -118,12 +119,7 @@ impl Source for JetStreamSource {
         }
     }
 
-    async fn publish(
-        &self,
-        subject: &str,
-        headers: &[(String, String)],
-        payload: Bytes,
-    ) -> Result<u64, SourceError> {
+    async fn publish(&self, subject: &str, headers: &Headers, payload: Bytes) -> Result<u64, SourceError> {
         #[derive(Deserialize)]
         struct Taken {
             stream: String,
@@ -156,12 +152,12 @@ impl Source for JetStreamSource {
 }
 
 /// The headers as the client wants them; an error names the one that cannot be sent.
-fn header_map(headers: &[(String, String)]) -> Result<Option<HeaderMap>, &str> {
+fn header_map(headers: &Headers) -> Result<Option<HeaderMap>, &str> {
     if headers.is_empty() {
         return Ok(None);
     }
     let mut map = HeaderMap::new();
-    for (name, value) in headers {
+    for (name, value) in headers.iter() {
         let (Ok(known), Ok(value)) = (name.parse::<HeaderName>(), value.parse::<HeaderValue>()) else {
             return Err(name);
         };

@@ -10,6 +10,7 @@ use crate::{
     canonical,
     columns::{Columns, State},
     family::{ChildrenWanted, Family, FamilyWanted, Presence, Relatives, Swept},
+    keys::KeyList,
     sink::SinkError,
     standing::{StandingKind, WantedTable},
     table::TableId,
@@ -35,7 +36,7 @@ impl MemoryClaim {
         for (parent, keys) in &asked.waiting {
             let parent = self.name_of(*parent);
             for ((child, key), _) in
-                state.kept.iter().filter(|(_, k)| k.waits.0 == parent && keys.keys.contains(&k.waits.1))
+                state.kept.iter().filter(|(_, k)| k.waits.0 == parent && keys.keys.find(&k.waits.1).is_some())
             {
                 // A row of a table that the plan does not list is another pipeline's to put in.
                 if let Some(child) = self.table_of(child) {
@@ -107,7 +108,7 @@ impl MemoryClaim {
             let named: Vec<_> = wanted.columns.iter().map(|&c| &cells.columns[c]).collect();
             let mut key = Vec::new();
             canonical::key(&named, 0, &mut key);
-            named.iter().all(|c| c.state(0) == State::Value) && wanted.parents.keys.contains(&key)
+            named.iter().all(|c| c.state(0) == State::Value) && wanted.parents.keys.find(&key).is_some()
         };
         table.rows.iter().filter(|(_, row)| names_one(&row.cells)).map(|(key, _)| key.clone()).collect()
     }
@@ -115,7 +116,7 @@ impl MemoryClaim {
     fn relatives(&self, state: &Contents, found: Found) -> Result<Vec<Relatives>, SinkError> {
         let mut all = Vec::new();
         for (table, keys) in found.into_iter().filter(|(_, keys)| !keys.is_empty()) {
-            let keys: Vec<Vec<u8>> = keys.into_iter().collect();
+            let keys: KeyList = keys.into_iter().collect();
             let wanted = WantedTable {
                 table,
                 keys: keys.clone(),

@@ -347,9 +347,9 @@ impl MemoryClaim {
             let gate = state.gates.get(&(self.checkpoint.lane.clone(), shape.name.clone()));
             found.gate = gate.into_iter().flatten().filter_map(|s| seen(names, s)).collect();
         }
-        for key in &asked.keys {
+        for key in asked.keys.iter() {
             let row = table.rows.get(key);
-            let remembered = state.versions.get(&(shape.name.clone(), key.clone()));
+            let remembered = state.versions.get(&(shape.name.clone(), key.to_vec()));
             let mut standing = StandingKey::default();
             if let Some(row) = row {
                 found.rows.push_row_from(&row.cells, 0);

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
+use crate::headers::Headers;
 use crate::position::Micros;
 use crate::source::{Delivery, Limits, Pulled, Reader, Source, SourceError, StreamBounds, StreamFacts};
 
@@ -65,14 +66,7 @@ impl MemorySource {
     }
 
     /// Adds a message that the stream took at `at`; returns its sequence.
-    pub fn push(
-        &self,
-        subject: impl Into<String>,
-        mut headers: Vec<(String, String)>,
-        payload: Bytes,
-        at: Micros,
-    ) -> u64 {
-        headers.sort_unstable();
+    pub fn push(&self, subject: impl Into<Arc<str>>, headers: Headers, payload: Bytes, at: Micros) -> u64 {
         let mut stream = self.shared.stream();
         stream.last += 1;
         let sequence = stream.last;
@@ -195,14 +189,9 @@ impl Source for MemorySource {
         Ok(self.shared.stream().messages.get(&sequence).cloned())
     }
 
-    async fn publish(
-        &self,
-        subject: &str,
-        headers: &[(String, String)],
-        payload: Bytes,
-    ) -> Result<u64, SourceError> {
+    async fn publish(&self, subject: &str, headers: &Headers, payload: Bytes) -> Result<u64, SourceError> {
         let at = jiff::Timestamp::now().as_microsecond();
-        Ok(self.push(subject, headers.to_vec(), payload, at))
+        Ok(self.push(subject, headers.clone(), payload, at))
     }
 }
 
@@ -240,8 +229,7 @@ impl MemoryReader {
         for (sequence, delivery) in
             ours.filter(|(_, found)| (self.shared.holds)(self.partition, &found.subject))
         {
-            let headers: usize = delivery.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-            let size = delivery.payload.len() + headers;
+            let size = delivery.bytes();
             if !pulled.deliveries.is_empty() && *bytes + size > limits.bytes {
                 self.position = sequence - 1;
                 return Ok(true);

@@ -200,7 +200,7 @@ impl PostgresClaim {
                 }
             };
             if kept::any(&read.0) {
-                let asked = vec![Param::Int2(target.id), Param::Byteas(&table.keys)];
+                let asked = vec![Param::Int2(target.id), Param::Keys(&table.keys)];
                 let rows = self.session.query(kept::READ, asked).await.map_err(server)?;
                 kept::read(&self.facts, table, &rows, &mut read.0)?;
             }
@@ -332,8 +332,8 @@ pub(super) fn questions<'a>(
         let target = facts.target(table.table);
         let [versions, rows] = is_asked(table);
         if versions {
-            let keys = if table.versions { table.keys.as_slice() } else { gate };
-            all.push(Question::new(standing::VERSIONS, vec![Param::Int2(target.id), Param::Byteas(keys)]));
+            let keys = if table.versions { Param::Keys(&table.keys) } else { Param::Byteas(gate) };
+            all.push(Question::new(standing::VERSIONS, vec![Param::Int2(target.id), keys]));
         }
         if rows {
             let params = standing::key_params(target, &table.cells, picked.as_deref());

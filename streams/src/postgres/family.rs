@@ -15,6 +15,7 @@ use crate::{
     canonical,
     columns::{Column, Columns, State},
     family::{Family, FamilyWanted, Keys, Presence, Relatives},
+    keys::KeyList,
     logical::Logical,
     sink::SinkError,
     standing::WantedTable,
@@ -166,7 +167,7 @@ impl PostgresClaim {
             let looked_at = part.what.looked_at();
             let of_table = |e| not_as_planned(e, looked_at);
             let parent = self.facts.target(part.what.parent());
-            let (number, keys) = (Param::Int2(parent.id), Param::Byteas(&part.keys.keys));
+            let (number, keys) = (Param::Int2(parent.id), Param::Keys(&part.keys.keys));
             let cells = || standing::key_params(parent, &part.keys.cells, part.picked.as_deref());
             match part.what {
                 What::Parents(_) => {
@@ -299,7 +300,7 @@ fn locks(facts: &Facts, wanted: &FamilyWanted) -> Vec<Param<'static>> {
     let mut alone: BTreeMap<i64, bool> = BTreeMap::new();
     for part in parts(wanted) {
         let number = facts.target(part.what.parent()).id;
-        for key in &part.keys.keys {
+        for key in part.keys.keys.iter() {
             let exclusive = !matches!(part.what, What::Parents(_));
             *alone.entry(lock_hash(number, key)).or_default() |= exclusive;
         }
@@ -346,7 +347,7 @@ fn wanted_table(facts: &Facts, table: TableId, keys: &BTreeSet<Vec<u8>>) -> Want
     let logicals: Vec<Logical> = facts.target(table).shape.key_logicals().collect();
     let mut wanted = WantedTable {
         table,
-        keys: Vec::with_capacity(keys.len()),
+        keys: KeyList::default(),
         cells: Columns::new(logicals.iter().copied()),
         versions: true,
         order_columns: Vec::new(),
@@ -356,7 +357,7 @@ fn wanted_table(facts: &Facts, table: TableId, keys: &BTreeSet<Vec<u8>>) -> Want
         let cells = canonical::key_cells(&logicals, key);
         if let Some(cells) = cells.filter(|c| c.columns.iter().all(|c| c.state(0) == State::Value)) {
             wanted.cells.push_row_from(&cells, 0);
-            wanted.keys.push(key.clone());
+            wanted.keys.push(key);
         }
     }
     wanted

@@ -27,6 +27,7 @@ mod catalog;
 mod shapes;
 mod session;
 mod params;
+mod arrays;
 mod literal;
 mod cells;
 mod ids;

@@ -7,7 +7,10 @@ use std::fmt;
 use bytes::{BufMut, BytesMut};
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
-use crate::columns::{Column, State};
+use crate::{
+    columns::{Column, State},
+    keys::KeyList,
+};
 
 use super::{literal, standing::Place, travel::Wire};
 
@@ -36,6 +39,8 @@ pub(super) enum Param<'a> {
     Bytea(&'a [u8]),
     /// A bytea array.
     Byteas(&'a [Vec<u8>]),
+    /// Keys as a bytea array.
+    Keys(&'a KeyList),
     /// An array of places of rows.
     Places(Vec<Place>),
     /// A null of any type.
@@ -84,6 +89,12 @@ impl ToSql for Param<'_> {
                 head(Wire::Bytea, values.len(), out)?;
                 for value in *values {
                     packed(&[], value, out)?;
+                }
+            }
+            Param::Keys(keys) => {
+                head(Wire::Bytea, keys.len(), out)?;
+                for key in keys.iter() {
+                    packed(&[], key, out)?;
                 }
             }
             Param::Places(places) => {

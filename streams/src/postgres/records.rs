@@ -178,7 +178,7 @@ impl Records for PostgresSink {
         let order_columns: Vec<usize> = (0..shape.columns.len()).collect();
         let wanted = WantedTable {
             table: TableId(0),
-            keys: vec![key.into()],
+            keys: [key].into_iter().collect(),
             cells: cells.clone(),
             versions: true,
             order_columns,
@@ -187,8 +187,7 @@ impl Records for PostgresSink {
             Vec::new()
         } else {
             ids.load(&client).await.map_err(failed)?;
-            self.read(&unlocked(standing::VERSIONS), &[&Param::Int2(id), &Param::Byteas(&wanted.keys)])
-                .await?
+            self.read(&unlocked(standing::VERSIONS), &[&Param::Int2(id), &Param::Keys(&wanted.keys)]).await?
         };
         let params = standing::key_params(&target, &wanted.cells, None);
         let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(|p| p as _).collect();

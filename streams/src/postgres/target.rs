@@ -10,6 +10,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::table::TableShape;
 
 use super::{
+    arrays,
     catalog::{CatalogTable, ident},
     travel::{Travel, Wire},
 };
@@ -284,12 +285,10 @@ impl Target {
             .enumerate()
             .map(|(at, &c)| format!("${}::{}", at + 1, self.wire(c).array_type()))
             .collect();
-        let mut names: Vec<String> = (0..columns.len()).map(|at| format!("c{at}")).collect();
-        let ordinality = if ordered { " WITH ORDINALITY" } else { "" };
-        if ordered {
-            names.push("ord".into());
-        }
-        format!("unnest({}){ordinality} AS u({})", arrays.join(", "), names.join(", "))
+        let names: Vec<String> = (0..columns.len()).map(|at| format!("c{at}")).collect();
+        let named: Vec<(&str, &str)> =
+            arrays.iter().zip(&names).map(|(array, name)| (array.as_str(), name.as_str())).collect();
+        arrays::rows(&named, ordered)
     }
 
     /// The value of column `c`, which is the parameter at place `at`.

@@ -12,7 +12,7 @@ use crate::{
 };
 
 use super::{
-    digest,
+    arrays, digest,
     params::Param,
     seen,
     sidecar::{Batch, Outgoing, Xmins, int_or_null, text_or_null},
@@ -181,9 +181,11 @@ impl<'a> Statement<'a> {
         )
     }
 
-    /// `unnest(..) AS u(..)`.
-    fn unnest(&self) -> String {
-        format!("unnest({}) AS u({})", self.arrays.join(", "), self.names.join(", "))
+    /// What gives the rows of the arrays.
+    fn select(&self) -> String {
+        let named: Vec<(&str, &str)> =
+            self.arrays.iter().zip(&self.names).map(|(array, name)| (array.as_str(), *name)).collect();
+        arrays::select(&named, false)
     }
 }
 
@@ -222,10 +224,10 @@ fn version_rows<'a>(
         // however the table was when the statement was prepared; else it reads an empty table whole, and keeps that
         // plan when it is large.
         let sql = format!(
-            "UPDATE reconverge.version v SET {} FROM (SELECT * FROM {} LIMIT cardinality($2)) u \
+            "UPDATE reconverge.version v SET {} FROM ({} LIMIT cardinality($2)) u \
              WHERE v.ctid = u.place AND v.target = $1::int2",
             set(&columns),
-            made.unnest()
+            made.select()
         );
         return Outgoing { sql, params: made.params };
     }
@@ -235,10 +237,10 @@ fn version_rows<'a>(
     let [names, values]: [Vec<&str>; 2] =
         [columns.iter().map(|c| c.0).collect(), columns.iter().map(|c| c.1.as_str()).collect()];
     let mut sql = format!(
-        "INSERT INTO reconverge.version AS v (target, key, {}) SELECT $1::int2, u.key, {} FROM {}",
+        "INSERT INTO reconverge.version AS v (target, key, {}) SELECT $1::int2, u.key, {} FROM ({}) u",
         names.join(", "),
         values.join(", "),
-        made.unnest()
+        made.select()
     );
     if mode == Mode::Upsert {
         let excluded: Vec<(&str, String)> = names

@@ -15,6 +15,7 @@ use crate::{
     canonical,
     columns::{Column, Columns},
     family::{ChildrenWanted, Family, FamilyWanted, Keys, Presence, Relatives, Swept},
+    keys::KeyList,
     standing::WantedTable,
     table::TableId,
 };
@@ -86,13 +87,13 @@ fn waiting_for(
     conn: &Connection,
     lane: &Lane,
     parent: TableId,
-    keys: &[Vec<u8>],
+    keys: &KeyList,
 ) -> rusqlite::Result<Vec<(TableId, Vec<u8>)>> {
     let sql = "SELECT target, key FROM reconverge_parked
                WHERE waits_target = ?1 AND waits_key = ?2 AND why IN ('parent', 'orphaned')";
     let mut statement = conn.prepare_cached(sql)?;
     let mut found = Vec::new();
-    for key in keys {
+    for key in keys.iter() {
         let mut rows = statement.query((lane.table(parent).target, key))?;
         while let Some(row) = rows.next()? {
             // A row of a table that the plan does not list is another pipeline's to put in.
@@ -145,12 +146,12 @@ fn relatives(
     for (id, keys) in found.into_iter().filter(|(_, keys)| !keys.is_empty()) {
         let logicals: Vec<_> = lane.table(id).shape.key_logicals().collect();
         let mut cells = Columns::new(logicals.iter().copied());
-        let mut readable = Vec::new();
+        let mut readable = KeyList::default();
         for key in keys {
             // A key of another shape of the table is no row of this one.
             if let Some(row) = canonical::key_cells(&logicals, &key) {
                 cells.push_row_from(&row, 0);
-                readable.push(key);
+                readable.push(&key);
             }
         }
         let wanted = WantedTable {

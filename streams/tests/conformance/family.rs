@@ -3,6 +3,7 @@
 use reconverge_streams::{
     disposition::Disposition,
     family::{ChildrenWanted, Family, FamilyWanted, Keys, Presence},
+    keys::KeyList,
     logical::Logical,
     records::{Query, Records},
     sink::{Claim, Sink, SinkError},
@@ -195,7 +196,7 @@ pub async fn who_waits_for_a_parent_is_found<F: Fixture>() {
     let family = asked(&world, &mut claim, waiting(&world, &[&["2"], &["1"], &["9"]])).await;
     let [found] = &family.waiting[..] else { panic!("one table waits") };
     assert_eq!(found.table, id(TEXT));
-    assert_eq!(found.keys, ["10", "11", "12"].map(|k| world.key(TEXT, &[k])));
+    assert_eq!(found.keys, KeyList::from_iter(["10", "11", "12"].map(|k| world.key(TEXT, &[k]))));
     assert_eq!(found.standing.keys.len(), 3);
     let orphaned: Vec<_> =
         found.standing.keys.iter().map(|k| k.kept.as_ref().expect("kept").orphaned).collect();
@@ -218,7 +219,7 @@ pub async fn who_names_a_parent_is_found<F: Fixture>() {
     let family = asked(&world, &mut claim, children(world.keys(AUDIO, &[&["1"], &["7"]]))).await;
     let [found] = &family.children[..] else { panic!("one table names it") };
     assert_eq!((found.table, family.waiting.len()), (id(TEXT), 0));
-    assert_eq!(found.keys, ["10", "12", "14"].map(|k| world.key(TEXT, &[k])));
+    assert_eq!(found.keys, KeyList::from_iter(["10", "12", "14"].map(|k| world.key(TEXT, &[k]))));
     let local: Vec<_> = found.standing.keys.iter().map(|k| k.local.is_some()).collect();
     assert_eq!(local, [false, false, true]);
     assert_eq!(found.standing.keys[0].version, Some(world.version(StandingKind::Row, 2)));
@@ -238,7 +239,7 @@ pub async fn rows_are_found_by_their_own_keys<F: Fixture>() {
     let above = ChildrenWanted { child: id(AUDIO), columns: vec![0], parent: id(AUDIO), parents };
     let wanted = FamilyWanted { children: vec![above], ..FamilyWanted::default() };
     let family = asked(&world, &mut claim, wanted).await;
-    assert_eq!(family.children[0].keys, ["1", "7"].map(|k| world.key(AUDIO, &[k])));
+    assert_eq!(family.children[0].keys, KeyList::from_iter(["1", "7"].map(|k| world.key(AUDIO, &[k]))));
 }
 
 pub async fn a_parent_of_several_columns<F: Fixture>() {
@@ -270,7 +271,7 @@ pub async fn a_parent_of_several_columns<F: Fixture>() {
     };
     let family = asked(&world, &mut claim, wanted).await;
     assert_eq!(family.parents, [[Presence::In, Presence::Unknown]]);
-    assert_eq!(family.children[0].keys, [world.key(1, &["1"])]);
+    assert_eq!(family.children[0].keys, KeyList::from_iter([world.key(1, &["1"])]));
 }
 
 pub async fn relatives_are_written_with_the_batch<F: Fixture>() {

@@ -2,6 +2,7 @@
 
 use reconverge_streams::{
     family::{ChildrenWanted, FamilyWanted, Presence},
+    keys::KeyList,
     postgres::PostgresClaim,
     sink::{Claim, Sink},
 };
@@ -65,7 +66,7 @@ async fn a_parent_that_comes_waits_for_the_child_that_is_kept_back() {
     child.commit(kept).await.expect("kept");
     let (family, mut parent) = asking.await.expect("no panic");
     assert_eq!(family.waiting.len(), 1, "the parent finds the child that was kept back meanwhile");
-    assert_eq!(family.waiting[0].keys, [world.key(TEXT, &["10"])]);
+    assert_eq!(family.waiting[0].keys, KeyList::from_iter([world.key(TEXT, &["10"])]));
     parent.commit(writes).await.expect("written");
     assert_eq!(world.rows(TEXT).await, texts(&[&[Some("10"), Some("1"), Some("ten")]]));
 }

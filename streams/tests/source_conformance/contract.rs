@@ -3,19 +3,20 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use reconverge_streams::headers::Headers;
 use reconverge_streams::source::{Reader, Source, SourceError};
 use tokio::time::{Instant, timeout};
 
 use crate::world::{PATIENCE, World, limits, numbered, read_through, read_to_failure, sequences, subject};
 
 pub async fn messages_come_in_order_and_as_they_were_published(world: &impl World) {
-    let headers = [("Nats-Msg-Id".to_owned(), "us/0/1/1".to_owned()), ("B".to_owned(), "2".to_owned())];
+    let headers: Headers = [("Nats-Msg-Id", "us/0/1/1"), ("B", "2")].into_iter().collect();
     world.source().publish(&subject(0), &headers, Bytes::from_static(b"first")).await.unwrap();
     world.fill(&[(0, Bytes::from_static(b"")), (0, Bytes::from_static(b"third"))]).await;
     let mut reader = world.source().open(0, 0).await.unwrap();
     let all = read_through(&mut reader, 3).await.unwrap();
     assert_eq!(sequences(&all), [1, 2, 3]);
-    assert!(all.iter().all(|delivery| delivery.subject == subject(0)));
+    assert!(all.iter().all(|delivery| *delivery.subject == *subject(0)));
     assert_eq!(
         all.iter().map(|delivery| &delivery.payload[..]).collect::<Vec<_>>(),
         [&b"first"[..], b"", b"third"]
@@ -91,7 +92,7 @@ pub async fn partitions_are_read_apart_and_together_are_the_stream(world: &impl 
     for partition in 0..4 {
         let mut reader = world.source().open(partition, 0).await.unwrap();
         let all = read_through(&mut reader, 300).await.unwrap();
-        assert!(all.iter().all(|delivery| delivery.subject == subject(partition)));
+        assert!(all.iter().all(|delivery| *delivery.subject == *subject(partition)));
         together.extend(all);
     }
     together.sort_by_key(|delivery| delivery.sequence);
@@ -202,7 +203,7 @@ pub async fn a_stream_made_anew_ends_its_readers(world: &impl World) {
 }
 
 pub async fn one_message_can_be_fetched(world: &impl World) {
-    let headers = [("A".to_owned(), "x".to_owned()), ("Traceparent".to_owned(), "00-1".to_owned())];
+    let headers: Headers = [("A", "x"), ("Traceparent", "00-1")].into_iter().collect();
     world.source().publish(&subject(3), &headers, Bytes::from_static(b"\x00\xffbody")).await.unwrap();
     world.fill(&numbered(2)).await;
     let mut reader = world.source().open(3, 0).await.unwrap();
@@ -218,7 +219,11 @@ pub async fn one_message_can_be_fetched(world: &impl World) {
 
 pub async fn a_published_message_is_there_when_its_sequence_is_told(world: &impl World) {
     for n in 1..=5 {
-        let sequence = world.source().publish(&subject(0), &[], Bytes::from(n.to_string())).await.unwrap();
+        let sequence = world
+            .source()
+            .publish(&subject(0), &Headers::default(), Bytes::from(n.to_string()))
+            .await
+            .unwrap();
         assert_eq!(sequence, n);
         let found = world.source().fetch(sequence).await.unwrap().expect("the stream holds it");
         assert_eq!(found.payload, n.to_string());

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use reconverge_servers::NatsServer;
+use reconverge_streams::headers::Headers;
 use reconverge_streams::jetstream::{
     ConnectOptions, Ensured, FilterPattern, JetStreamSource, StreamDefinition,
 };
@@ -20,7 +21,10 @@ async fn ensure_creates_what_is_missing_and_leaves_what_is_there() {
     let other = StreamDefinition { bytes_max: Some(1000), ..wanted.clone() };
     assert_eq!(other.ensure(&options).await.unwrap(), Ensured::Found);
     let source = JetStreamSource::connect(&options, "CDC_US", filters).await.unwrap();
-    assert_eq!(source.publish("cdc.us.0.public.t", &[], Bytes::from(vec![0; 2000])).await.unwrap(), 1);
+    assert_eq!(
+        source.publish("cdc.us.0.public.t", &Headers::default(), Bytes::from(vec![0; 2000])).await.unwrap(),
+        1
+    );
     let overlapping = StreamDefinition { name: "CDC_EU".to_owned(), ..wanted };
     let (what, hint) = setup(overlapping.ensure(&options).await.unwrap_err());
     assert!(what.contains("CDC_EU") && hint.contains("`CDC_US`"), "{what}: {hint}");
@@ -37,7 +41,7 @@ async fn a_full_stream_refuses_the_publisher_and_keeps_what_was_not_read() {
     let source = JetStreamSource::connect(&options, "CDC", filters).await.unwrap();
     let mut refused = 0;
     for _ in 0..20 {
-        match source.publish("cdc.us.0.public.t", &[], Bytes::from(vec![0; 1000])).await {
+        match source.publish("cdc.us.0.public.t", &Headers::default(), Bytes::from(vec![0; 1000])).await {
             Ok(_) => assert_eq!(refused, 0),
             Err(error) => {
                 assert!(error.to_string().contains("maximum bytes exceeded"), "{error}");
@@ -81,7 +85,7 @@ async fn the_partitioned_definition_cuts_by_key_and_keeps_a_key_together() {
     let source = JetStreamSource::connect(&options, "CDC_US", filters).await.unwrap();
     for n in 0..200 {
         let subject = format!("raw.us-east-1.public.shifts.{}", n % 40);
-        source.publish(&subject, &[], Bytes::from((n % 40).to_string())).await.unwrap();
+        source.publish(&subject, &Headers::default(), Bytes::from((n % 40).to_string())).await.unwrap();
     }
     let (mut keys, mut used) = (Vec::new(), 0);
     for partition in 0..8 {

@@ -6,6 +6,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use nkeys::KeyPair;
 use reconverge_servers::{Authority, NatsServer, scratch};
+use reconverge_streams::headers::Headers;
 use reconverge_streams::jetstream::{ConnectOptions, FilterPattern, JetStreamSource, StreamDefinition};
 use reconverge_streams::source::{Source, SourceError};
 use serde_json::{Value, json};
@@ -17,7 +18,7 @@ async fn works(options: &ConnectOptions) {
     let filters = FilterPattern::parse(PATTERN).unwrap();
     StreamDefinition::new("CDC", filters.subjects()).ensure(options).await.unwrap();
     let source = JetStreamSource::connect(options, "CDC", filters).await.unwrap();
-    let sequence = source.publish(&subject(0), &[], Bytes::from_static(b"it")).await.unwrap();
+    let sequence = source.publish(&subject(0), &Headers::default(), Bytes::from_static(b"it")).await.unwrap();
     let mut reader = source.open(0, sequence - 1).await.unwrap();
     let read = read_through(&mut reader, sequence).await.unwrap();
     assert_eq!(read.last().map(|delivery| &delivery.payload[..]), Some(&b"it"[..]));

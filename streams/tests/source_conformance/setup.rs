@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_nats::jetstream;
 use bytes::Bytes;
 use reconverge_servers::NatsServer;
+use reconverge_streams::headers::Headers;
 use reconverge_streams::jetstream::{ConnectOptions, FilterPattern, JetStreamSource};
 use reconverge_streams::source::{Reader, Source, SourceError};
 use tokio::io::AsyncWriteExt;
@@ -92,7 +93,7 @@ async fn a_missing_permission_is_named_at_once() {
 
     let server = guarded("publish: { deny: [\"cdc.>\"] }").await;
     let source = connect_as(&server, "reader", "r").await.unwrap();
-    let (_, hint) = setup(source.publish(&subject(0), &[], Bytes::new()).await.unwrap_err());
+    let (_, hint) = setup(source.publish(&subject(0), &Headers::default(), Bytes::new()).await.unwrap_err());
     assert!(hint.contains(&format!("publish to `{}`", subject(0))), "{hint}");
     assert!(begun.elapsed() < Duration::from_secs(15), "not told at once");
 }
@@ -113,7 +114,7 @@ async fn the_documented_permissions_suffice() {
          subscribe: [\"_INBOX.>\"]";
     let server = guarded(permissions).await;
     let source = connect_as(&server, "reader", "r").await.unwrap();
-    assert_eq!(source.publish(&subject(0), &[], Bytes::from_static(b"x")).await.unwrap(), 1);
+    assert_eq!(source.publish(&subject(0), &Headers::default(), Bytes::from_static(b"x")).await.unwrap(), 1);
     let mut reader = source.open(0, 0).await.unwrap();
     assert_eq!(reader.next(&limits(1, 1000, 5000)).await.unwrap().deliveries.len(), 1);
     assert!(source.fetch(1).await.unwrap().is_some());
@@ -173,11 +174,13 @@ async fn publishing_where_no_stream_or_another_one_takes_it_is_told() {
         ..Default::default()
     };
     world.context.create_stream(other).await.unwrap();
-    let (what, _) = setup(world.source().publish("nowhere.x", &[], Bytes::new()).await.unwrap_err());
+    let (what, _) =
+        setup(world.source().publish("nowhere.x", &Headers::default(), Bytes::new()).await.unwrap_err());
     assert!(what.contains("no stream takes"), "{what}");
-    let (what, _) = setup(world.source().publish("other.x", &[], Bytes::new()).await.unwrap_err());
+    let (what, _) =
+        setup(world.source().publish("other.x", &Headers::default(), Bytes::new()).await.unwrap_err());
     assert!(what.contains("`OTHER` took it"), "{what}");
-    let bad = [("A B".to_owned(), "x".to_owned())];
+    let bad: Headers = [("A B", "x")].into_iter().collect();
     let (what, _) = setup(world.source().publish(&subject(0), &bad, Bytes::new()).await.unwrap_err());
     assert!(what.contains("`A B`"), "{what}");
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_nats::jetstream::{self, stream};
 use bytes::Bytes;
 use reconverge_servers::NatsServer;
+use reconverge_streams::headers::Headers;
 use reconverge_streams::jetstream::{ConnectOptions, FilterPattern, JetStreamSource};
 use reconverge_streams::memory::source::MemorySource;
 use reconverge_streams::source::{Delivery, Limits, Reader, Source, SourceError};
@@ -104,7 +105,7 @@ impl World for Memory {
 
     async fn fill(&self, messages: &[(u32, Bytes)]) {
         for (at, (partition, payload)) in messages.iter().enumerate() {
-            self.0.push(subject(*partition), Vec::new(), payload.clone(), at as i64);
+            self.0.push(subject(*partition), Headers::default(), payload.clone(), at as i64);
         }
     }
 

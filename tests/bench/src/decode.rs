@@ -106,7 +106,7 @@ fn lines<'a>(
 fn capture() -> Result<Vec<Delivery>> {
     let delivery = |message: reconverge_capture::Message| Delivery {
         sequence: message.sequence,
-        subject: message.subject,
+        subject: message.subject.into(),
         headers: message.headers.unwrap_or_default().into_iter().collect(),
         payload: message.data.into_bytes().into(),
         published_at: 1_800_000_000_000_000,
@@ -281,8 +281,8 @@ fn standing(batch: &Batch, wanted: &Wanted, plan: &Plan) -> Standing {
         let mut keys = Vec::with_capacity(wanted.keys.len());
         let places: HashMap<&[u8], usize> =
             (0..table.changes.len()).rev().map(|row| (table.key(row), row)).collect();
-        for key in &wanted.keys {
-            let place = places.get(key.as_slice()).copied().unwrap_or_default();
+        for key in wanted.keys.iter() {
+            let place = places.get(key).copied().unwrap_or_default();
             for (column, (to, from)) in (0..).zip(rows.columns.iter_mut().zip(&table.after.columns)) {
                 if Some(column) == epoch && from.state(place) == State::Value {
                     to.push_int(from.int(place) - 1);

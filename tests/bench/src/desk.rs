@@ -125,14 +125,12 @@ pub(crate) fn plan(
 /// The deliveries of a workload as batches. `msgpack` chooses the body.
 pub(crate) fn batches(events: &[Event], msgpack: bool) -> Vec<Pulled> {
     let delivery = |event: &Event| {
-        let mut headers = vec![("Reconverge-Version".to_owned(), "1".to_owned())];
-        if msgpack {
-            headers.insert(0, ("Content-Type".to_owned(), "application/msgpack".to_owned()));
-        }
+        let kind = msgpack.then_some(("Content-Type", "application/msgpack"));
+        let headers = kind.into_iter().chain([("Reconverge-Version", "1")]).collect();
         let payload = if msgpack { event.msgpack() } else { event.json() };
         Delivery {
             sequence: event.place + 1,
-            subject: event.subject(),
+            subject: event.subject().into(),
             headers,
             payload: Bytes::from(payload),
             published_at: 1_800_000_000_000_000,

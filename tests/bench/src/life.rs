@@ -8,7 +8,7 @@ use tokio::runtime::Runtime;
 
 use crate::{
     answer::{Answer, Bar, Line, Unit},
-    pipeline::{self, Variant},
+    pipeline::{self, Ran, Variant},
     place::Kind,
     scale::Scale,
     site::Site,
@@ -26,33 +26,43 @@ const SETTLE: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// There is no server, or a run fails.
-pub(crate) fn ask(runtime: &Runtime, scale: &Scale) -> Result<Answer> {
+pub(crate) fn ask(runtime: &Runtime, scale: &Scale, postgres: &Kind) -> Result<Answer> {
     let short = Workload { rows: scale.range_rows, keys: scale.range_rows / 4, ..Workload::default() };
     let long = Workload { rows: scale.range_rows * 4, ..short.clone() };
     let one = Workload { rows: 1, keys: 1, ..Workload::default() };
-    let site = |workload: &Workload| {
-        runtime.block_on(Site::of(&Kind::Sqlite, workload.clone(), &workload.events(), Variant::Merge))
+    let site = |kind, workload: &Workload| {
+        runtime.block_on(Site::of(kind, workload.clone(), &workload.events(), Variant::Merge))
     };
-    let (one, short, long) = (site(&one)?, site(&short)?, site(&long)?);
+    let (server, one) = (site(postgres, &one)?, site(&Kind::Sqlite, &one)?);
+    let (short, long) = (site(&Kind::Sqlite, &short)?, site(&Kind::Sqlite, &long)?);
     // The plugins are compiled, and kept, before the first measure.
     runtime.block_on(one.run("warm"))?;
-    let mut told = [const { Vec::new() }; 4];
+    let mut told = [const { Vec::new() }; 7];
+    let ms = |ran: Ran| ran.took.as_secs_f64() * 1e3;
     for _ in 0..scale.macro_rounds {
-        told[0].push(runtime.block_on(one.run("start"))?.took.as_secs_f64() * 1e3);
-        told[1].push(runtime.block_on(rest(&one, scale))?);
-        told[2].push(runtime.block_on(short.run("short"))?.memory_mb);
-        told[3].push(runtime.block_on(long.run("long"))?.memory_mb);
+        told[0].push(ms(runtime.block_on(one.run("start"))?));
+        told[1].push(ms(runtime.block_on(one.run_first("first"))?));
+        told[2].push(ms(runtime.block_on(server.run("start"))?));
+        told[3].push(ms(runtime.block_on(server.run_first("first"))?));
+        told[4].push(runtime.block_on(rest(&one, scale))?);
+        told[5].push(runtime.block_on(short.run("short"))?.memory_mb);
+        told[6].push(runtime.block_on(long.run("long"))?.memory_mb);
     }
-    let [start, rest, short, long] = told;
+    let [start, first, server_start, server_first, rest, short, long] = told;
     let lines = vec![
-        Line::new("start, one change, end", Unit::Millis, start).bar(Bar::Below(START_MS)),
+        Line::new("SQLite: start, one change, end", Unit::Millis, start).bar(Bar::Below(START_MS)),
+        Line::new("SQLite: the first start, which makes its tables", Unit::Millis, first),
+        Line::new("PostgreSQL: start, one change, end", Unit::Millis, server_start).bar(Bar::Below(START_MS)),
+        Line::new("PostgreSQL: the first start", Unit::Millis, server_first),
         Line::new("nothing to do", Unit::PercentOfACore, rest).bar(Bar::Below(IDLE_PERCENT)),
         Line::new("peak memory", Unit::Megabytes, short.clone()).bar(Bar::Below(MEMORY_MB)),
         Line::new("peak memory of four times as many changes of the same keys", Unit::Megabytes, long)
             .against("peak memory", &short)
             .bar(Bar::Below(MEMORY_MB)),
     ];
-    let asks = "life: the program beside its work, SQLite with three plugins, compiled before".to_owned();
+    let asks =
+        "life: the program beside its work, with three plugins, compiled before; rest and memory with SQLite"
+            .to_owned();
     Ok(Answer { question: "life", asks, lines })
 }
 

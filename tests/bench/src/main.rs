@@ -152,7 +152,7 @@ fn ask(
             sinks::ask(runtime, scale, &Kind::Sqlite)
         }
         Question::Postgres => sinks::ask(runtime, scale, &postgres(runtime, report)?),
-        Question::Life => life::ask(runtime, scale),
+        Question::Life => life::ask(runtime, scale, &postgres(runtime, report)?),
         Question::Reload => {
             let server = Postgres::builder().durable().start()?;
             reload::ask(runtime, scale, &[Kind::Sqlite, Kind::Postgres(Box::new(server))])

@@ -120,6 +120,17 @@ pub(crate) async fn check(folder: &Path, file: &str) -> Result<()> {
     succeeded(&child.wait_with_output().await.context("waiting for reconverge")?)
 }
 
+/// Starts the pipeline once and lets it apply nothing: it makes its own tables then, which no later start does.
+///
+/// # Errors
+/// The program fails.
+pub(crate) async fn first_start(folder: &Path, file: &str) -> Result<()> {
+    let mut command = command(folder, file)?;
+    command.args(["run", "--until-sequence", "0", "--quiet"]);
+    let child = command.spawn().context("starting reconverge")?;
+    succeeded(&child.wait_with_output().await.context("waiting for reconverge")?)
+}
+
 /// The program in a folder with a pipeline file, with nothing of the tester's environment.
 pub(crate) fn command(folder: &Path, file: &str) -> Result<Command> {
     let path = folder.join("pipeline.toml");

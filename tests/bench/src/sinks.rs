@@ -144,6 +144,7 @@ impl<'a> Bench<'a> {
         let place = self.fresh()?;
         let file = self.file(&place, variant, stream);
         let count = stream.events.len() as u64;
+        self.runtime.block_on(pipeline::first_start(&place.folder(), &file))?;
         let before = self.kind.cpu();
         let Ran { took, cpu, memory_mb } =
             self.runtime.block_on(pipeline::run(&place.folder(), &file, count))?;

@@ -58,13 +58,27 @@ impl<'a> Site<'a> {
         Ok((place, pipeline))
     }
 
-    /// Applies the stream to an empty sink.
+    /// Applies the stream to an empty sink, from the pipeline's second start on.
     ///
     /// # Errors
     /// The run fails, or ends with other rows.
     pub(crate) async fn run(&self, name: &str) -> Result<Ran> {
         let (place, pipeline) = self.place(name).await?;
-        let ran = pipeline::run(&place.folder(), &pipeline, self.count).await?;
+        pipeline::first_start(&place.folder(), &pipeline).await?;
+        self.run_in(&place, &pipeline).await
+    }
+
+    /// The same from its first start on, which makes the sidecar's tables.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub(crate) async fn run_first(&self, name: &str) -> Result<Ran> {
+        let (place, pipeline) = self.place(name).await?;
+        self.run_in(&place, &pipeline).await
+    }
+
+    async fn run_in(&self, place: &Place<'_>, pipeline: &str) -> Result<Ran> {
+        let ran = pipeline::run(&place.folder(), pipeline, self.count).await?;
         let end = place.end().await?;
         ensure!(end == self.end, "the run ended with {end:?} in place of {:?}", self.end);
         Ok(ran)

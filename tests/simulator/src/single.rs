@@ -35,7 +35,7 @@ pub fn publish(stream: &MemorySource, changes: u64) {
             "after": {"id": key, "up": null, "root": null, "rank": rank, "mark": n, "big": null, "kind": 0,
                       "extra": n % 7},
         });
-        let headers = vec![("Reconverge-Version".to_owned(), "1".to_owned())];
+        let headers = [("Reconverge-Version", "1")].into_iter().collect();
         stream.push("cdc.east.0.public.t0".to_owned(), headers, Bytes::from(body.to_string()), BEGINNING);
     }
 }

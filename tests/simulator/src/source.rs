@@ -8,6 +8,7 @@ use std::sync::{
 
 use bytes::Bytes;
 use reconverge_streams::{
+    headers::Headers,
     memory::source::{MemoryReader, MemorySource},
     source::{Delivery, Limits, Pulled, Reader, Source, SourceError, StreamFacts},
 };
@@ -59,12 +60,7 @@ impl Source for FaultySource {
         self.stream.fetch(sequence).await
     }
 
-    async fn publish(
-        &self,
-        subject: &str,
-        headers: &[(String, String)],
-        payload: Bytes,
-    ) -> Result<u64, SourceError> {
+    async fn publish(&self, subject: &str, headers: &Headers, payload: Bytes) -> Result<u64, SourceError> {
         self.stream.publish(subject, headers, payload).await
     }
 }

@@ -4,12 +4,13 @@ use std::fmt::Write as _;
 
 use bytes::Bytes;
 use reconverge_oracle::{Cell, Change, Deletes, Fate, Message, Op, Row, Rule, Table};
+use reconverge_streams::headers::Headers;
 use serde_json::{Map, Value, json};
 
 use crate::scenario::{COLUMNS, RANK, REGION, Scenario};
 
 /// A message: its subject, headers and body.
-pub type Published = (String, Vec<(String, String)>, Bytes);
+pub type Published = (String, Headers, Bytes);
 
 /// The name of a table.
 #[must_use]
@@ -41,8 +42,8 @@ pub fn published(partition: u32, message: &Message) -> Published {
     (format!("cdc.east.{partition}.public.{table}"), headers(), Bytes::from(body))
 }
 
-fn headers() -> Vec<(String, String)> {
-    vec![("Reconverge-Version".to_owned(), "1".to_owned())]
+fn headers() -> Headers {
+    [("Reconverge-Version", "1")].into_iter().collect()
 }
 
 /// One change, or the update that has these two halves.

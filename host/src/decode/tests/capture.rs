@@ -31,7 +31,7 @@ pub(super) fn deliveries(path: &str) -> Vec<Delivery> {
             let line: Line = serde_json::from_str(line).unwrap();
             Delivery {
                 sequence: line.seq,
-                subject: line.subject,
+                subject: line.subject.into(),
                 headers: line.headers.into_iter().collect(),
                 payload: line.data.into_bytes().into(),
                 published_at: 0,

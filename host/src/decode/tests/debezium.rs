@@ -166,7 +166,7 @@ fn headers_link_the_halves_of_a_key_change() {
     let create = r#""op":"c","before":null,"after":{"id":2,"body":"__debezium_unavailable_value"}"#;
     let with = |rest: &str, name: &str, id: &str| {
         let mut message = message(rest);
-        message.headers.push((name.into(), header(id)));
+        message.headers = message.headers.with(name, &header(id));
         message
     };
     let lines = told(

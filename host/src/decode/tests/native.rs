@@ -221,7 +221,7 @@ fn our_own_writes_are_echoes_unless_their_key_is_incomplete() {
     let row = r#""op":"c","key":{"id":1},"after":{"owner":"o","epoch":"not read"}"#;
     let hops = format!(r#"{row},"hops":["east","home"]"#);
     let mut relayed = with_origin("east", row);
-    relayed.headers.push(("Reconverge-Hops".into(), "east, home".into()));
+    relayed.headers = relayed.headers.with("Reconverge-Hops", "east, home");
     let delete = r#""op":"d","key":{"id":1},"before":{"owner":"home"}"#;
     let by_column = r#""op":"u","key":{"id":1},"after":{"epoch":"not read","owner":"home"}"#;
     let mut plan = shifts();
@@ -246,7 +246,7 @@ fn facts_of_the_change_are_kept() {
     let decoder = setup();
     let rest = r#""op":"c","key":{"id":1},"after":{"owner":"o"},"schema":3,"txn":{"id":"991","n":2,"end":true},"event_id":"b7c1","clock":{"east":5},"hlc":"1-2""#;
     let mut message = envelope(rest);
-    message.headers.push(("Reconverge-Redrive".into(), "CDC/US/41".into()));
+    message.headers = message.headers.with("Reconverge-Redrive", "CDC/US/41");
     let batch = only(&decoder, message);
     let change = &batch.changes[0];
     let position = change.position.unwrap();

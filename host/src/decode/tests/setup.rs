@@ -87,7 +87,7 @@ pub(super) fn delivery(subject: &str, headers: &[(&str, &str)], payload: impl In
     Delivery {
         sequence: 1,
         subject: subject.into(),
-        headers: headers.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect(),
+        headers: headers.iter().copied().collect(),
         payload: payload.into().into(),
         published_at: 77,
     }

@@ -17,6 +17,7 @@ use reconverge_streams::{
     columns::{Columns, State},
     disposition::{Counts, Disposition},
     family::FamilyWanted,
+    headers::Headers,
     logical::Logical,
     memory::{
         database::MemoryDatabase,
@@ -177,7 +178,7 @@ impl World {
             batch.deliveries.push(Delivery {
                 sequence,
                 subject: "s".into(),
-                headers: Vec::new(),
+                headers: Headers::default(),
                 payload: bytes::Bytes::new(),
                 published_at: at,
             });

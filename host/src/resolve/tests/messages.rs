@@ -41,7 +41,7 @@ fn add(batch: &mut Batch, kind: ItemKind) {
     batch.deliveries.push(Delivery {
         sequence: 70 + batch.deliveries.len() as u64,
         subject: "cdc.t".into(),
-        headers: vec![("a".into(), "1".into()), ("b".into(), "2".into())],
+        headers: [("a", "1"), ("b", "2")].into_iter().collect(),
         payload: Bytes::from_static(b"what was sent"),
         published_at: 0,
     });

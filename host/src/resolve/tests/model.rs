@@ -10,6 +10,7 @@ use reconverge_streams::{
     canonical,
     columns::{Column, Columns, State},
     disposition::Disposition,
+    headers::Headers,
     logical::Logical,
     names::Names,
     position::Position,
@@ -237,7 +238,7 @@ impl ModelSink {
             batch.deliveries.push(Delivery {
                 sequence: u64::from(row) + 1,
                 subject: "s".into(),
-                headers: Vec::new(),
+                headers: Headers::default(),
                 payload: bytes::Bytes::new(),
                 published_at: 0,
             });

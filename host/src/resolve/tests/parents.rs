@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use reconverge_streams::keys::KeyList;
 use reconverge_streams::table::TableId;
 
 use super::{
@@ -70,7 +71,7 @@ async fn nobody_is_asked_for_below_a_row_that_stays_beside() {
     world.apply_batch(world.batch(&[change(A, 1, What::Write)]), &[], &left_out).await;
     let asked: Vec<_> = world.asked.iter().flat_map(|asked| &asked.waiting).collect();
     let [(table, keys)] = &asked[..] else { panic!("one question: {asked:?}") };
-    assert_eq!((*table, &keys.keys[..]), (TableId(0), &[key_of(1)][..]));
+    assert_eq!((*table, &keys.keys), (TableId(0), &KeyList::from_iter([key_of(1)])));
     assert_eq!(world.parked().await.len(), 2);
 }
 

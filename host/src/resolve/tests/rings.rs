@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 
+use reconverge_streams::keys::KeyList;
 use reconverge_streams::table::TableId;
 
 use super::{
@@ -128,6 +129,6 @@ async fn parents_are_asked_for_by_their_cells_too() {
     let batch = [write(1, Some(7)), write(2, Some(8))];
     world.apply(&batch).await;
     let (_, asked) = &world.asked[0].parents[0];
-    assert_eq!(asked.keys, [key_of(7), key_of(8)]);
+    assert_eq!(asked.keys, KeyList::from_iter([key_of(7), key_of(8)]));
     assert_eq!([0, 1].map(|row| asked.cells.columns[0].int(row)), [7, 8]);
 }

@@ -6,6 +6,8 @@ use std::{collections::HashMap, sync::Arc};
 use reconverge_streams::{
     columns::{Column, Columns, State},
     disposition::Disposition,
+    headers::Headers,
+    keys::KeyList,
     logical::Logical,
     names::Names,
     position::{Position, Seen},
@@ -89,7 +91,7 @@ fn batch(plan: &Plan, changes: &[(i64, u64, i64)]) -> Batch {
         batch.deliveries.push(Delivery {
             sequence: u64::from(i) + 1,
             subject: "s".into(),
-            headers: vec![],
+            headers: Headers::default(),
             payload: bytes::Bytes::new(),
             published_at: 1,
         });
@@ -155,7 +157,7 @@ fn only_rows_that_lack_a_value_are_read() {
     let [table] = &wanted.tables[..] else { panic!("one table") };
     let key = |key: i64| key.to_be_bytes().to_vec();
     assert_eq!((wanted.from, table.versions), (7, false));
-    assert_eq!(table.keys, [key(2), key(4), old]);
+    assert_eq!(table.keys, KeyList::from_iter([key(2), key(4), old]));
     assert_eq!([0, 1].map(|i| table.cells.columns[0].int(i)), [2, 4]);
     let mut rows = Columns::new([Logical::Int, Logical::Int]);
     for (key, value) in [(2, 77), (9, 88)] {

@@ -126,6 +126,33 @@ async fn postgres_a_clock_that_is_ahead() {
     a_clock_that_is_ahead("ahead_postgres", Kind::Postgres).await;
 }
 
+/// A batch of which a change is taken out after it was decoded, and its keys found, beside the batch before it.
+async fn repetitions_that_were_decoded_ahead(name: &str, kind: Kind) {
+    let mut scene = Scene::new(name, kind, TABLES).await;
+    scene.rows = 2;
+    scene.write(RULES);
+    let ahead = order(1, 1, 10).with("at", json!(now() + 600_000_000));
+    let mut changes = vec![ahead.clone()];
+    for id in 2..40 {
+        // Each batch has a repetition of what waits, and a change that goes on.
+        changes.extend([order(id as u64, id, 1), ahead.clone()]);
+    }
+    scene.publish(&changes).await;
+    scene.run().await;
+    assert_eq!(orders(&scene).await.len(), 38);
+    assert_eq!(ledger(&scene).await, counts([("applied", 38), ("parked", 1), ("duplicate", 38)]));
+}
+
+#[tokio::test]
+async fn sqlite_repetitions_that_were_decoded_ahead() {
+    repetitions_that_were_decoded_ahead("repeated_sqlite", Kind::Sqlite).await;
+}
+
+#[tokio::test]
+async fn postgres_repetitions_that_were_decoded_ahead() {
+    repetitions_that_were_decoded_ahead("repeated_postgres", Kind::Postgres).await;
+}
+
 /// By hand: the table's changes wait, also over a restart, and come in order.
 async fn a_table_paused_by_hand(name: &str, kind: Kind) {
     let scene = scene(name, kind).await;

@@ -42,7 +42,7 @@ pub(super) struct Decoded {
 /// What is known of a batch before it is its turn.
 #[derive(Default)]
 pub(super) struct Known {
-    /// Its keys, where nothing is taken out of it.
+    /// Its keys, as it was decoded: not those of a batch that a change is taken out of.
     pub keyed: Option<Keyed>,
     /// What the plugins before the transaction said of it.
     pub judged: Option<Judged>,

@@ -162,8 +162,8 @@ impl<S: Source, K: Sink> Lane<'_, S, K> {
         let mut faults_before = self.stages.faults() - judged.as_ref().map_or(0, |judged| judged.faults);
         batch.newest_at = claim.checkpoint().committed_at;
         let (prepared, waiting) = self.ready(&mut batch, judged, work);
-        let keyed = keyed.filter(|_| waiting.is_empty());
-        let mut keyed = keyed.unwrap_or_else(|| Keyed::of(&batch, work.swept()));
+        let mut keyed =
+            keyed.filter(|keyed| keyed.is_of(&batch)).unwrap_or_else(|| Keyed::of(&batch, work.swept()));
         let by_hand = if let Work::Ordered(ordered) = work { ordered.by_hand() } else { None };
         let left_out = LeftOut { rows: self.waiting.unwritable.clone(), by_hand, ..LeftOut::default() };
         let mut tries = Tries { left_out, failures: 0, judged: false };

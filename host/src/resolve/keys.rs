@@ -60,6 +60,14 @@ impl Keyed {
         Keyed { tables: tables.collect() }
     }
 
+    /// Whether these are still the batch's keys: whether no change was taken out of it since.
+    #[must_use]
+    pub fn is_of(&self, batch: &Batch) -> bool {
+        let tables = self.tables.iter().zip(&batch.tables);
+        let mut same = tables.map(|(keys, table)| keys.of_change.len() == table.changes.len());
+        self.tables.len() == batch.tables.len() && same.all(|same| same)
+    }
+
     /// What the sink is asked for, from checkpoint `from` on, as the cells of the batch are now.
     pub fn ask(&mut self, batch: &Batch, plan: &Plan, from: u64) -> Wanted {
         let tables = batch.tables.iter().zip(&mut self.tables);

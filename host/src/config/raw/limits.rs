@@ -87,7 +87,7 @@ pub(in crate::config) struct Batch {
 
 impl Default for Batch {
     fn default() -> Self {
-        let rows = NonZeroU32::new(4000).expect("four thousand is not zero");
+        let rows = NonZeroU32::new(8000).expect("eight thousand is not zero");
         Self { rows, bytes: At::nowhere(Size::mib(8)), linger_ms: 5 }
     }
 }

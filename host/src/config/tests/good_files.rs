@@ -19,7 +19,7 @@ fn the_minimal_file_has_every_default() {
     assert_eq!(source.debezium.unavailable_value, "__debezium_unavailable_value");
     assert_eq!(plan.sink.target, SinkTarget::Sqlite { path: "/etc/reconverge/orders.db".into() });
     assert_eq!(plan.sink.local_writes, LocalWrites::Expected);
-    assert_eq!((plan.limits.batch_rows, plan.limits.batch_bytes), (4000, 8 << 20));
+    assert_eq!((plan.limits.batch_rows, plan.limits.batch_bytes), (8000, 8 << 20));
     assert_eq!(plan.limits.linger, Duration::from_millis(5));
     assert_eq!(plan.limits.parked_age, Duration::from_secs(24 * 3600));
     assert_eq!((plan.limits.plugin.fuel_base, plan.limits.plugin.fuel_per_row), (10_000_000, 100_000));

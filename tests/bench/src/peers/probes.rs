@@ -156,7 +156,15 @@ impl<'a> Probe<'a> {
         for start in 0..STARTS {
             let (mut child, log) = self.start()?;
             if start == 0 && !self.broken.is_poison() {
-                self.runtime.block_on(self.a_third())?;
+                if !self.runtime.block_on(self.a_third())? {
+                    // Not what is asked here: now and then the peer stops by itself. It is broken where it stands.
+                    anyhow::ensure!(
+                        matches!(self.program, Program::Peer(..)),
+                        "{} does not come to a third of its changes",
+                        self.program.name()
+                    );
+                    exits.push("stopped before a third".to_owned());
+                }
                 match self.broken {
                     Broken::Kill => child.start_kill().context("killing a program")?,
                     _ => self.server.restart()?,
@@ -244,17 +252,17 @@ impl<'a> Probe<'a> {
         )
     }
 
-    /// Waits until a third of the changes stands.
-    async fn a_third(&self) -> Result<()> {
+    /// Waits until a third of the changes stands; whether it does in time.
+    async fn a_third(&self) -> Result<bool> {
         let third = self.events[self.events.len() / 3].modification_epoch;
         let begin = Instant::now();
         while begin.elapsed() < PATIENCE {
             if newest(&self.url).await? >= Some(third) {
-                return Ok(());
+                return Ok(true);
             }
             sleep(LOOK).await;
         }
-        anyhow::bail!("{} does not come to a third of its changes", self.program.name())
+        Ok(false)
     }
 }
 

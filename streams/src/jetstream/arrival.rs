@@ -165,8 +165,7 @@ impl Deliveries {
             map.iter().map(|(name, values)| (name.as_ref(), values.as_slice())).collect();
         sorted.sort_unstable_by_key(|(name, _)| *name);
         for (name, values) in sorted {
-            self.headers.name(name);
-            self.headers.value(values.iter().map(HeaderValue::as_str));
+            self.headers.header(name, values.iter().map(HeaderValue::as_str));
         }
         self.headers.finish()
     }

@@ -58,11 +58,10 @@ impl Baseline {
             }
             match self.version(stands) {
                 Some(version) => {
-                    let (key, row) = (key, Touch::TakenOver);
                     writes.versions.push(VersionWrite {
                         key: key.to_vec(),
                         version,
-                        row,
+                        row: Touch::TakenOver,
                         ordered_by: None,
                         counted: None,
                     });

@@ -39,18 +39,18 @@ impl KeyList {
     /// The key at a place.
     #[must_use]
     pub fn get(&self, at: usize) -> Option<&[u8]> {
-        let end = *self.packed.ends.get(at)?;
-        let begin = at.checked_sub(1).map_or(0, |before| self.packed.ends[before]);
-        Some(&self.packed.bytes[begin..end])
+        (at < self.len()).then(|| self.at(at))
     }
 
     /// All keys.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> {
-        let ends = &self.packed.ends;
-        ends.iter().enumerate().map(|(at, &end)| {
-            let begin = at.checked_sub(1).map_or(0, |before| ends[before]);
-            &self.packed.bytes[begin..end]
-        })
+        (0..self.len()).map(|at| self.at(at))
+    }
+
+    fn at(&self, at: usize) -> &[u8] {
+        let Packed { bytes, ends } = &*self.packed;
+        let begin = at.checked_sub(1).map_or(0, |before| ends[before]);
+        &bytes[begin..ends[at]]
     }
 
     /// The place of a key among keys in ascending order.
@@ -59,7 +59,7 @@ impl KeyList {
         let (mut from, mut to) = (0, self.len());
         while from < to {
             let middle = from.midpoint(to);
-            match self.get(middle)?.cmp(key) {
+            match self.at(middle).cmp(key) {
                 std::cmp::Ordering::Less => from = middle + 1,
                 std::cmp::Ordering::Greater => to = middle,
                 std::cmp::Ordering::Equal => return Some(middle),

@@ -114,10 +114,7 @@ pub(crate) fn cpu_of(process: &Child) -> Duration {
 /// # Errors
 /// Something is not.
 pub(crate) async fn check(folder: &Path, file: &str) -> Result<()> {
-    let mut command = command(folder, file)?;
-    command.args(["check", "--quiet"]);
-    let child = command.spawn().context("starting reconverge")?;
-    succeeded(&child.wait_with_output().await.context("waiting for reconverge")?)
+    to_its_end(folder, file, &["check", "--quiet"]).await
 }
 
 /// Starts the pipeline once and lets it apply nothing: it makes its own tables then, which no later start does.
@@ -125,9 +122,12 @@ pub(crate) async fn check(folder: &Path, file: &str) -> Result<()> {
 /// # Errors
 /// The program fails.
 pub(crate) async fn first_start(folder: &Path, file: &str) -> Result<()> {
+    to_its_end(folder, file, &["run", "--until-sequence", "0", "--quiet"]).await
+}
+
+async fn to_its_end(folder: &Path, file: &str, words: &[&str]) -> Result<()> {
     let mut command = command(folder, file)?;
-    command.args(["run", "--until-sequence", "0", "--quiet"]);
-    let child = command.spawn().context("starting reconverge")?;
+    let child = command.args(words).spawn().context("starting reconverge")?;
     succeeded(&child.wait_with_output().await.context("waiting for reconverge")?)
 }
 
